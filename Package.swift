@@ -1,0 +1,81 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The trait `Torch` (on by default) compiles and links libtorch into CDyadTorch. Everything that
+// only runs models (the product DyadRuntime) is outside its reach and carries no unsafe flag.
+let libtorch = Context.environment["LIBTORCH"] ?? "\(Context.packageDirectory)/.deps/libtorch"
+let torchTrait: BuildSettingCondition = .when(traits: ["Torch"])
+
+let package = Package(
+    name: "dyad",
+    platforms: [.macOS(.v15), .iOS(.v18)],
+    products: [
+        .library(name: "DyadRuntime", targets: ["DyadRuntime", "DyadTokenizer"]),
+        .library(name: "DyadQuantization", targets: ["DyadQuantization", "DyadEvaluation"]),
+        .executable(name: "dyad", targets: ["dyad"]),
+    ],
+    traits: [
+        .trait(name: "Torch", description: "Link libtorch: needed to quantise and to run float models."),
+        .default(enabledTraits: ["Torch"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        .target(name: "CDyadKernels"),
+        .target(name: "DyadFormats"),
+        .target(name: "DyadGraph", dependencies: ["DyadFormats"]),
+        .target(name: "DyadTokenizer", dependencies: ["DyadFormats"]),
+        .target(
+            name: "DyadRuntime",
+            dependencies: ["CDyadKernels", "DyadFormats", "DyadGraph", "DyadTokenizer"]),
+        .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadTokenizer"]),
+        .target(
+            name: "CDyadTorch",
+            cxxSettings: [
+                .define("DYAD_WITH_TORCH", torchTrait),
+                .unsafeFlags(
+                    [
+                        "-isystem", "\(libtorch)/include",
+                        "-isystem", "\(libtorch)/include/torch/csrc/api/include",
+                    ], torchTrait),
+            ],
+            linkerSettings: [
+                .unsafeFlags(
+                    ["-L\(libtorch)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib"],
+                    torchTrait),
+                .linkedLibrary("torch", torchTrait),
+                .linkedLibrary("torch_cpu", torchTrait),
+                .linkedLibrary("c10", torchTrait),
+            ]),
+        .target(name: "DyadTensor", dependencies: ["CDyadTorch", "DyadFormats"]),
+        .target(
+            name: "DyadTransformer",
+            dependencies: ["DyadTensor", "DyadCheckpoint", "DyadFormats"]),
+        .target(
+            name: "DyadQuantization",
+            dependencies: [
+                "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
+                "DyadFormats", "Yams",
+            ],
+            resources: [.copy("Recipes")]),
+        .target(
+            name: "DyadEvaluation",
+            dependencies: [
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadRuntime", "DyadGraph",
+                "DyadTokenizer", "DyadFormats",
+            ]),
+        .executableTarget(
+            name: "dyad",
+            dependencies: [
+                "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11,
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,3 @@
+#ifndef CDYADKERNELS_H
+#define CDYADKERNELS_H
+#endif

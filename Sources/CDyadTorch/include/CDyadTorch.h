@@ -1,0 +1,3 @@
+#ifndef CDYADTORCH_H
+#define CDYADTORCH_H
+#endif

@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct Dyad: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "dyad")
+}
