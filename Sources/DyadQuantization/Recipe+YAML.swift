@@ -30,7 +30,6 @@ extension Recipe {
             }
         }
         if var section = try top.section("activations") {
-            activations.bits = try section.integer("bits", oneOf: [8, 16]) ?? activations.bits
             activations.range = try section.choice("range") ?? activations.range
             try section.finish()
         }

@@ -42,8 +42,6 @@ public struct Recipe: Equatable, Sendable {
 
     /// How the 8-bit ranges are chosen. 16-bit tensors always get min–max with headroom ×2.
     public struct Activations: Equatable, Sendable {
-        /// 8 or 16: the width of every tensor that is not 16 bit anyway.
-        public var bits = 8
         public var range = Range.mse
 
         public enum Range: String, CaseIterable, Sendable {

@@ -9,6 +9,7 @@ struct Lowering {
     private let model: StaticModel
     private let configuration: DecoderConfiguration
     private var builder: GraphBuilder
+    private let hidden: [Dimension]
     private var cosine = ""
     private var sine = ""
 
@@ -24,6 +25,7 @@ struct Lowering {
     private init(_ model: StaticModel) {
         self.model = model
         configuration = model.configuration
+        hidden = [.tokens, .fixed(model.configuration.hiddenSize)]
         builder = GraphBuilder(
             vocabularySize: configuration.vocabularySize, maximumContext: model.maximumContext,
             prefixTokens: model.prefixTokens)
@@ -31,8 +33,7 @@ struct Lowering {
 
     private mutating func run() throws(DyadError) {
         addRotaryTables()
-        let hidden: [Dimension] = [.tokens, .fixed(configuration.hiddenSize)]
-        var residual = try site(.residual, 0, hidden)
+        var residual = try site(.blockInput(0, layerCount: configuration.layerCount), hidden)
         let embedding = builder.weight("model.embed_tokens", model.embedding)
         builder.operation(
             "model.embed_tokens",
@@ -53,26 +54,22 @@ struct Lowering {
     private mutating func addBlock(_ layer: Int, input: TensorID) throws(DyadError) -> TensorID {
         let block = model.blocks[layer]
         let name = "layers.\(layer)"
-        let hidden: [Dimension] = [.tokens, .fixed(configuration.hiddenSize)]
         let normed = try addNorm(
             name + ".input_layernorm", block.attentionNorm, from: input, to: .attentionNormOutput, layer)
         let attended = try addAttention(layer, block, input: normed)
-        let output = try addLinear(name + ".self_attn.o_proj", block.output, from: attended, to: .oOutput, layer)
-        if configuration.parallelResidual {
-            // x + attention(norm x) + mlp(norm x): one norm feeds both.
-            let middle = try site(.attentionResidual, layer, hidden)
-            builder.operation(name + ".attention_add", .add(.init(left: input, right: output, output: middle)))
-            return try addFeedForward(layer, block, normed: normed, residual: middle)
+        var output = try addLinear(name + ".self_attn.o_proj", block.output, from: attended, to: .oOutput, layer)
+        if let norm = block.postAttentionNorm {
+            output = try addNorm(name + ".post_attention_norm", norm, from: output, to: .postAttentionNormOutput, layer)
         }
-        let middle = try site(.attentionResidual, layer, hidden)
+        let middle = try site(SiteKey(.attentionResidual, layer: layer), hidden)
         builder.operation(name + ".attention_add", .add(.init(left: input, right: output, output: middle)))
-        guard let norm = block.feedForwardNorm else {
-            throw DyadError(
-                .unsupported, subject: name, found: "no norm before the feed-forward part", expected: "one",
-                remedy: "Report the model: its family table entry is incomplete.")
-        }
-        let second = try addNorm(
-            name + ".post_attention_layernorm", norm, from: middle, to: .feedForwardNormOutput, layer)
+        // With a shared norm the feed-forward part reads what attention read.
+        let second =
+            try block.feedForwardNorm.map { norm throws(DyadError) in
+                try addNorm(
+                    name + ".post_attention_layernorm", norm, from: configuration.parallelResidual ? input : middle,
+                    to: .feedForwardNormOutput, layer)
+            } ?? normed
         return try addFeedForward(layer, block, normed: second, residual: middle)
     }
 
@@ -94,7 +91,7 @@ struct Lowering {
         let valueCache = try addCache(name + ".v_cache", of: value, prefix: block.prefixValues)
 
         let rows: [Dimension] = [.fixed(heads), .tokens, .context]
-        let scores = try site(.scores, layer, rows)
+        let scores = try site(SiteKey(.scores, layer: layer), rows)
         builder.operation(
             name + ".scores",
             .matmul(
@@ -105,7 +102,7 @@ struct Lowering {
         let masked = builder.tensor(name + ".masked_scores", rows, scoresTensor.type, scoresTensor.encoding)
         builder.operation(name + ".mask", .mask(.init(input: scores, output: masked)))
 
-        let attended = try site(.attentionOutput, layer, [.tokens, .fixed(heads * size)])
+        let attended = try site(SiteKey(.attentionOutput, layer: layer), [.tokens, .fixed(heads * size)])
         switch model.attention {
         case .softmax:
             let probabilities = builder.tensor(
@@ -145,7 +142,7 @@ struct Lowering {
             let gate = try addLinear(name + ".gate_proj", gateWeight, from: normed, to: .gateOutput, layer)
             let up = try addLinear(name + ".up_proj", block.up, from: normed, to: .upOutput, layer)
             let active = try addActivation(name, function, from: gate, layer)
-            product = try site(model.hadamard == nil ? .downInput : .product, layer, wide)
+            product = try site(SiteKey(.product, layer: layer), wide)
             builder.operation(name + ".product", .multiply(.init(left: active, right: up, output: product)))
         } else {
             let up = try addLinear(name + ".up_proj", block.up, from: normed, to: .upOutput, layer)
@@ -158,29 +155,28 @@ struct Lowering {
             builder.operation(
                 name + ".hadamard",
                 .hadamard(.init(input: product, base: hadamard.baseRows, power: hadamard.power, output: rotated)))
-            let input = try site(.downInput, layer, wide)
+            let input = try site(SiteKey(.downInput, layer: layer), wide)
             builder.operation(
                 name + ".hadamard_requantize",
                 .requantize(.init(input: rotated, factor: hadamard.normalization, output: input)))
             product = input
         }
-        let down = try addLinear(name + ".down_proj", block.down, from: product, to: .downOutput, layer)
-        let next = layer + 1 < configuration.layerCount
-        let sum = try site(
-            next ? .residual : .finalResidual, next ? layer + 1 : nil, [.tokens, .fixed(configuration.hiddenSize)])
+        var down = try addLinear(name + ".down_proj", block.down, from: product, to: .downOutput, layer)
+        if let norm = block.postFeedForwardNorm {
+            down = try addNorm(
+                "layers.\(layer).post_feedforward_norm", norm, from: down, to: .postFeedForwardNormOutput, layer)
+        }
+        let sum = try site(.blockInput(layer + 1, layerCount: configuration.layerCount), hidden)
         builder.operation("layers.\(layer).feed_forward_add", .add(.init(left: residual, right: down, output: sum)))
         return sum
     }
 
     // MARK: Operations
 
-    private func key(_ site: Site, _ layer: Int?) -> SiteKey { SiteKey(site: site, layer: layer) }
-
     /// The tensor of a site, with the encoding that calibration found.
     private mutating func site(
-        _ site: Site, _ layer: Int?, _ shape: [Dimension]
+        _ key: SiteKey, _ shape: [Dimension]
     ) throws(DyadError) -> TensorID {
-        let key = key(site, layer)
         guard let encoding = model.encodings[key], let type = model.types[key] else {
             throw DyadError(
                 .failed, subject: key.name, found: "no encoding", expected: "one from calibration",
@@ -190,10 +186,10 @@ struct Lowering {
     }
 
     private mutating func addNorm(
-        _ name: String, _ norm: StaticModel.Norm, from input: TensorID, to output: Site, _ layer: Int?
+        _ name: String, _ norm: StaticModel.Norm, from input: TensorID, to output: SiteKey.Site, _ layer: Int?
     ) throws(DyadError) -> TensorID {
         let shape = builder.graph.tensors[input].shape
-        let result = try site(output, layer, shape)
+        let result = try site(SiteKey(output, layer: layer), shape)
         let isHead = output == .qNormOutput || output == .kNormOutput
         let size = isHead ? configuration.headDimension : configuration.hiddenSize
         let gain = norm.gain.map { builder.constant(name + ".weight", floats: $0) }
@@ -206,10 +202,10 @@ struct Lowering {
     }
 
     private mutating func addLinear(
-        _ name: String, _ linear: StaticModel.Linear, from input: TensorID, to output: Site, _ layer: Int
+        _ name: String, _ linear: StaticModel.Linear, from input: TensorID, to output: SiteKey.Site, _ layer: Int
     ) throws(DyadError) -> TensorID {
         let weight = builder.weight(name, linear.weight)
-        let result = try site(output, layer, [.tokens, .fixed(linear.weight.rows)])
+        let result = try site(SiteKey(output, layer: layer), [.tokens, .fixed(linear.weight.rows)])
         let bias = try builder.bias(name, linear.bias, input: input, scales: linear.weight.scales)
         builder.operation(
             name,
@@ -222,7 +218,7 @@ struct Lowering {
         _ name: String, _ function: DecoderConfiguration.Activation, from input: TensorID, _ layer: Int
     ) throws(DyadError) -> TensorID {
         let source = builder.graph.tensors[input]
-        let output = try site(.activationOutput, layer, source.shape)
+        let output = try site(SiteKey(.activationOutput, layer: layer), source.shape)
         let bytes = ActivationTable.bytes(
             function.evaluate, input: source, output: builder.graph.tensors[output])
         let table = builder.constant(
@@ -235,12 +231,8 @@ struct Lowering {
 
     // MARK: Attention state
 
-    private var rotatedDimension: Int {
-        2 * Int(Double(configuration.headDimension) * configuration.rotaryFraction / 2)
-    }
-
     private mutating func addRotaryTables() {
-        let frequencies = configuration.rotaryFrequencies
+        let frequencies = configuration.inverseFrequencies()
         func table(_ function: (Double) -> Double) -> [UInt8] {
             var integers: [Int16] = []
             integers.reserveCapacity(model.maximumContext * frequencies.count)
@@ -257,15 +249,15 @@ struct Lowering {
     }
 
     private mutating func addRotary(
-        _ name: String, from input: TensorID, heads: Int, to output: Site, _ layer: Int
+        _ name: String, from input: TensorID, heads: Int, to output: SiteKey.Site, _ layer: Int
     ) throws(DyadError) -> TensorID {
-        let result = try site(output, layer, [.tokens, .fixed(heads * configuration.headDimension)])
+        let result = try site(SiteKey(output, layer: layer), [.tokens, .fixed(heads * configuration.headDimension)])
         builder.operation(
             name,
             .rotary(
                 .init(
                     input: input, cosine: cosine, sine: sine, headDimension: configuration.headDimension,
-                    rotated: rotatedDimension, output: result)))
+                    rotated: configuration.rotaryDimension, output: result)))
         return result
     }
 

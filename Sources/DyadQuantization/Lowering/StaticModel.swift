@@ -32,6 +32,8 @@ struct StaticModel {
     struct Block {
         var attentionNorm: Norm
         var feedForwardNorm: Norm?
+        var postAttentionNorm: Norm?
+        var postFeedForwardNorm: Norm?
         var query: Linear
         var key: Linear
         var value: Linear
