@@ -74,6 +74,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .testTarget(
+            name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
