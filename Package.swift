@@ -76,6 +76,9 @@ let package = Package(
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
+        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .testTarget(
+            name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"],
             exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
