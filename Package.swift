@@ -74,6 +74,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
