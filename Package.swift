@@ -75,11 +75,14 @@ let package = Package(
             ]),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
-        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
         .testTarget(
-            name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"],
-            exclude: ["Fixtures"]),
+            name: "DyadQuantizationTests",
+            dependencies: [
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
