@@ -22,8 +22,9 @@ DEPS = Path(__file__).resolve().parent.parent / ".deps"
 # One version everywhere: the last bits of a learned parameter may differ from one libtorch to the next.
 TORCH_VERSION = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# pip takes wheels of its own Python version; we use no Python part of the wheel, so any will do.
-PYTHON_VERSIONS = [None, "3.12", "3.11"]
+# pip takes wheels of its own Python's version unless told; we use no Python part of this one, so it asks
+# for a version that every place has.
+TORCH_PYTHON = ("--python-version", "3.11")
 TORCH_FOLDERS = ("torch/lib/", "torch/include/", "torch/share/")
 MARKER = "dyad-version.txt"
 
@@ -109,29 +110,21 @@ def supply_cuda_libraries(folder, scratch):
 
 
 def torch_sources():
-    """(what to say, requirement, pip options) of every place libtorch may come from, best first."""
-    plain = f"torch=={TORCH_VERSION}"
-    cpu = f"{plain}+cpu"
-    index = ("--index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "30")
-    sources = []
-    for version in PYTHON_VERSIONS:
-        python = ("--python-version", version) if version else ()
-        of = f" for Python {version}" if version else ""
-        if sys.platform != "darwin":
-            sources.append((f"the CPU build{of} where pip is configured to look", cpu, python))
-        sources.append((f"PyPI's build{of}", plain, python))
-    if sys.platform != "darwin":
-        # A wheel folder in pip's configuration needs no network, so it is asked before PyTorch's index,
-        # and PyTorch's index before PyPI, whose build is three times the size.
-        sources.insert(1, ("the CPU build of PyTorch's index", cpu, index))
-        sources.sort(key=lambda source: source[1] == plain)
-    return sources
+    """(where, requirement, pip options) of every place libtorch may come from, best first."""
+    # A wheel folder in pip's configuration needs no network. PyPI's build is three times the size.
+    cpu_index = ("--index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "30")
+    sources = [
+        ("the CPU build, where pip is configured to look", f"torch=={TORCH_VERSION}+cpu", ()),
+        ("the CPU build, on PyTorch's index", f"torch=={TORCH_VERSION}+cpu", cpu_index),
+        ("PyPI's build", f"torch=={TORCH_VERSION}", ()),
+    ]
+    return sources[2:] if sys.platform == "darwin" else sources
 
 
 def fetch_torch(scratch):
     for description, requirement, options in torch_sources():
         say(f"libtorch: trying {description}")
-        wheel = download(requirement, scratch, *options)
+        wheel = download(requirement, scratch, *TORCH_PYTHON, *options)
         if wheel is None:
             continue
         version = wheel.name.split("-")[1]
