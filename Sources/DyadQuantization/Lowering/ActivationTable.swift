@@ -18,3 +18,15 @@ enum ActivationTable {
         return output.type == .u16 ? littleEndian(integers) : integers.map { UInt8(truncatingIfNeeded: $0) }
     }
 }
+
+extension DecoderConfiguration.Activation {
+    /// The function in double precision.
+    func evaluate(_ x: Double) -> Double {
+        switch self {
+        case .silu: x / (1 + exp(-x))
+        case .gelu: 0.5 * x * (1 + erf(x / Double(2).squareRoot()))
+        case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        case .relu: max(x, 0)
+        }
+    }
+}

@@ -8,6 +8,10 @@ struct BlockHadamard: Equatable, Sendable {
     let baseRows: [String]
     let power: Int
 
+    init(baseRows: [String], power: Int) {
+        (self.baseRows, self.power) = (baseRows, power)
+    }
+
     var block: Int { baseRows.count * power }
     /// 1/√block: what makes the matrix orthonormal.
     var normalization: Float { Float(1 / Double(block).squareRoot()) }
