@@ -171,9 +171,11 @@ public struct Quantizer {
                     prefixValues: try folded.prefix?.blocks[layer].values.toArray(Float.self) ?? []))
         }
         let prefix = folded.prefix?.tokens ?? []
+        var embedding = try quantized(.embedding)
+        embedding.scales = embedding.scales.map { $0 * folded.configuration.embeddingScale }
         return StaticModel(
             configuration: folded.configuration, maximumContext: context + prefix.count, prefixTokens: prefix,
-            embedding: try quantized(.embedding), head: try quantized(.headWeight),
+            embedding: embedding, head: try quantized(.headWeight),
             finalNorm: try norm(weights.finalNorm) ?? StaticModel.Norm(), blocks: blocks,
             encodings: result.encodings, types: result.types,
             attention: recipe.attention == .softmax ? .softmax : .late(exponentialType),
