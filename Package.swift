@@ -73,7 +73,16 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
+        .testTarget(
+            name: "DyadQuantizationTests",
+            dependencies: [
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
