@@ -18,7 +18,7 @@ public struct CalibrationText: Equatable, Sendable {
     /// SHA-256 of all calibration ids as little-endian int32, for the provenance.
     public var fingerprint: String {
         var hash = SHA256()
-        for window in calibration { hash.update(littleEndian(window)) }
+        for window in calibration { littleEndian(window).withUnsafeBytes { hash.update($0) } }
         return hash.hexDigest()
     }
 
@@ -56,7 +56,7 @@ public struct CalibrationText: Equatable, Sendable {
     public init(
         file: String, tokenizer: Tokenizer, samples: Int, length: Int
     ) throws(DyadError) {
-        let mapped = try MappedFile(path: file)
+        let mapped = try MappedFile(file)
         guard let text = String(validating: mapped.bytes, as: UTF8.self) else {
             throw DyadError(
                 .malformed, file: file, found: "bytes that are no UTF-8", expected: "text in UTF-8",
@@ -65,7 +65,7 @@ public struct CalibrationText: Equatable, Sendable {
         if file.hasSuffix(".jsonl") {
             var documents: [String] = []
             for (number, line) in text.split(separator: "\n").enumerated() where !line.allSatisfy(\.isWhitespace) {
-                guard let document = try JSONValue(parsing: Array(line.utf8), file: file)["text"]?.string else {
+                guard let document = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")["text"]?.string else {
                     throw DyadError(
                         .malformed, file: file, subject: "line \(number + 1)", found: "no string “text”",
                         expected: "an object with a string “text” on every line", remedy: "Correct the line.")

@@ -75,7 +75,7 @@ final class QuantizingVisitor: SiteVisitor {
         histogram.widen(minimum: Float(low), maximum: Float(high))
         let limit = Double(histogram.limit)
         histogram.add(
-            try x.histogram(bins: StreamingHistogram.binCount, low: -limit, high: limit).toArray(Int64.self))
+            try x.histogram(bins: StreamingHistogram.binCount, from: -limit, to: limit).toArray(Int64.self))
         histograms[key] = histogram
     }
 

@@ -18,19 +18,18 @@ struct BlockHadamard: Equatable, Sendable {
 
     /// The largest constructible block for a width (for 1536: 12 ⊗ 128).
     init(width: Int) {
-        let (base, power) = HadamardMatrix.largestBlock(dividing: width)
+        let (base, power, _) = HadamardMatrix.largestBlock(dividing: width)
         baseRows = base.map { row in String(row.map { $0 > 0 ? "+" : "-" }) }
         self.power = power
     }
 
-    /// The base matrix as a float64 tensor `[n, n]`.
-    func base() throws(DyadError) -> Tensor {
-        try Tensor(baseRows.flatMap { row in row.map { $0 == "+" ? 1.0 : -1.0 } }, shape: [baseRows.count, baseRows.count])
-    }
+    /// The entries of the base matrix.
+    var base: [[Int8]] { baseRows.map { row in row.map { $0 == "+" ? 1 : -1 } } }
 
     /// The orthonormal matrix of one block, float64 `[block, block]`.
     func matrix() throws(DyadError) -> Tensor {
-        var matrix = try base()
+        let entries = base.flatMap { row in row.map { Double($0) } }
+        var matrix = try Tensor(entries, shape: [baseRows.count, baseRows.count])
         var size = baseRows.count
         for _ in 0..<power.trailingZeroBitCount {
             // [M M; M −M] puts the Sylvester index first; the operation has it last, so interleave instead.

@@ -9,7 +9,7 @@ struct Lowering {
     private let model: StaticModel
     private let configuration: DecoderConfiguration
     private var builder: GraphBuilder
-    private let hidden: [Dimension]
+    private let hidden: [DyadGraph.Dimension]
     private var cosine = ""
     private var sine = ""
 
@@ -90,7 +90,7 @@ struct Lowering {
         let keyCache = try addCache(name + ".k_cache", of: key, prefix: block.prefixKeys)
         let valueCache = try addCache(name + ".v_cache", of: value, prefix: block.prefixValues)
 
-        let rows: [Dimension] = [.fixed(heads), .tokens, .context]
+        let rows: [DyadGraph.Dimension] = [.fixed(heads), .tokens, .context]
         let scores = try site(SiteKey(.scores, layer: layer), rows)
         builder.operation(
             name + ".scores",
@@ -135,7 +135,7 @@ struct Lowering {
         _ layer: Int, _ block: StaticModel.Block, normed: TensorID, residual: TensorID
     ) throws(DyadError) -> TensorID {
         let name = "layers.\(layer).mlp"
-        let wide: [Dimension] = [.tokens, .fixed(configuration.intermediateSize)]
+        let wide: [DyadGraph.Dimension] = [.tokens, .fixed(configuration.intermediateSize)]
         let function = configuration.activation
         var product: TensorID
         if let gateWeight = block.gate {
@@ -175,7 +175,7 @@ struct Lowering {
 
     /// The tensor of a site, with the encoding that calibration found.
     private mutating func site(
-        _ key: SiteKey, _ shape: [Dimension]
+        _ key: SiteKey, _ shape: [DyadGraph.Dimension]
     ) throws(DyadError) -> TensorID {
         guard let encoding = model.encodings[key], let type = model.types[key] else {
             throw DyadError(

@@ -131,7 +131,8 @@ public final class SimulatedProgram {
         case .hadamard(let hadamard):
             let x = try input(hadamard.input, values)
             let block = BlockHadamard(baseRows: hadamard.base, power: hadamard.power)
-            let matrix = try weights[operation.name] ?? (block.matrix() * Double(block.block).squareRoot()).to(.float32)
+            let known = weights[operation.name]
+            let matrix = try known ?? (block.matrix() * Double(block.block).squareRoot()).to(.float32)
             weights[operation.name] = matrix
             return try x.reshape([-1, block.block]).matmul(matrix).reshape(x.shape)
         case .concatenate(let concatenate):

@@ -14,37 +14,30 @@ enum Transform {
     /// Multiplies every norm's gain (and adds its bias' effect) into the linears that read it, and drops the gain.
     ///
     /// W ← W·diag(g), b ← b + W·β. Post-norms and query/key norms stay, since no linear reads them.
-    static func foldNorms(_ weights: inout DecoderWeights) throws(DyadError) {
+    static func foldNorms(
+        _ weights: inout DecoderWeights, configuration: DecoderConfiguration
+    ) throws(DyadError) {
         untieHead(&weights)
         for layer in weights.blocks.indices {
             let block = weights.blocks[layer]
-            if let norm = block.inputNorm {
-                for path in [\BlockWeights.qProj, \.kProj, \.vProj] {
-                    try fold(norm, into: &weights.blocks[layer][keyPath: path])
-                }
-                if block.feedForwardNorm == nil { try foldIntoFeedForward(norm, &weights.blocks[layer]) }
-                weights.blocks[layer].inputNorm = NormalizationWeights(gain: nil, bias: nil)
+            for path in [\BlockWeights.qProj, \.kProj, \.vProj] {
+                try fold(block.inputNorm, into: &weights.blocks[layer][keyPath: path])
             }
-            if let norm = block.feedForwardNorm {
-                try foldIntoFeedForward(norm, &weights.blocks[layer])
-                weights.blocks[layer].feedForwardNorm = NormalizationWeights(gain: nil, bias: nil)
+            // With a shared norm the feed-forward part reads what attention reads.
+            let feedForwardNorm = configuration.sharedNorm ? block.inputNorm : block.feedForwardNorm
+            try fold(feedForwardNorm, into: &weights.blocks[layer].upProj)
+            if var gate = block.gateProj {
+                try fold(feedForwardNorm, into: &gate)
+                weights.blocks[layer].gateProj = gate
             }
+            weights.blocks[layer].inputNorm = NormalizationWeights()
+            weights.blocks[layer].feedForwardNorm = NormalizationWeights()
         }
         if var head = weights.head {
             try fold(weights.finalNorm, into: &head)
             weights.head = head
         }
-        weights.finalNorm = NormalizationWeights(gain: nil, bias: nil)
-    }
-
-    private static func foldIntoFeedForward(
-        _ norm: NormalizationWeights, _ block: inout BlockWeights
-    ) throws(DyadError) {
-        try fold(norm, into: &block.upProj)
-        if var gate = block.gateProj {
-            try fold(norm, into: &gate)
-            block.gateProj = gate
-        }
+        weights.finalNorm = NormalizationWeights()
     }
 
     private static func fold(_ norm: NormalizationWeights, into linear: inout LinearWeights) throws(DyadError) {

@@ -38,10 +38,10 @@ extension Transform {
         configuration: DecoderConfiguration
     ) throws(DyadError) {
         if smoothing.sites.contains(.norms) {
-            if let norm = block.inputNorm, let magnitude = magnitudes[SiteKey(.attentionNormOutput, layer: layer)] {
+            if let magnitude = magnitudes[SiteKey(.attentionNormOutput, layer: layer)] {
                 var readers = [\BlockWeights.qProj, \.kProj, \.vProj]
-                if block.feedForwardNorm == nil { readers.append(\.upProj) }
-                let gate = block.feedForwardNorm == nil ? block.gateProj : nil
+                if configuration.sharedNorm { readers.append(\.upProj) }
+                let gate = configuration.sharedNorm ? block.gateProj : nil
                 let scale = try migration(
                     magnitude, weights: readers.map { block[keyPath: $0].weight } + (gate.map { [$0.weight] } ?? []),
                     alpha: smoothing.alpha)
@@ -49,17 +49,15 @@ extension Transform {
                     block[keyPath: reader].weight = try scaled(block[keyPath: reader].weight, columns: scale)
                 }
                 if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.inputNorm = try divided(norm, by: scale)
+                block.inputNorm = try divided(block.inputNorm, by: scale)
             }
-            if let norm = block.feedForwardNorm,
-                let magnitude = magnitudes[SiteKey(.feedForwardNormOutput, layer: layer)]
-            {
+            if let magnitude = magnitudes[SiteKey(.feedForwardNormOutput, layer: layer)] {
                 let gate = block.gateProj
                 let scale = try migration(
                     magnitude, weights: [block.upProj.weight] + (gate.map { [$0.weight] } ?? []), alpha: smoothing.alpha)
                 block.upProj.weight = try scaled(block.upProj.weight, columns: scale)
                 if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.feedForwardNorm = try divided(norm, by: scale)
+                block.feedForwardNorm = try divided(block.feedForwardNorm, by: scale)
             }
         }
         if smoothing.sites.contains(.upDown), block.gateProj != nil,
@@ -73,7 +71,7 @@ extension Transform {
         if smoothing.sites.contains(.valueOutput), let magnitude = magnitudes[SiteKey(.vOutput, layer: layer)] {
             try smoothValues(&block, magnitude, smoothing.alpha, configuration)
         }
-        if smoothing.sites.contains(.queryKey), block.qNorm == nil,
+        if smoothing.sites.contains(.queryKey), !configuration.queryKeyNorm,
             let query = magnitudes[SiteKey(.qOutput, layer: layer)],
             let key = magnitudes[SiteKey(.kOutput, layer: layer)]
         {
