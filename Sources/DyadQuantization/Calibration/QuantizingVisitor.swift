@@ -91,6 +91,6 @@ extension Tensor {
     func fakeQuantized(_ encoding: Encoding, _ type: IntegerType) throws(DyadError) -> Tensor {
         try fakeQuantize(
             scale: Tensor(scalar: encoding.scale), zeroPoint: Tensor(scalar: Float(encoding.zeroPoint)),
-            minimum: Int(type.range.lowerBound), maximum: Int(type.range.upperBound))
+            range: Int(type.range.lowerBound)...Int(type.range.upperBound))
     }
 }

@@ -131,9 +131,7 @@ public final class SimulatedProgram {
         case .hadamard(let hadamard):
             let x = try input(hadamard.input, values)
             let block = BlockHadamard(baseRows: hadamard.base, power: hadamard.power)
-            let known = weights[operation.name]
-            let matrix = try known ?? (block.matrix() * Double(block.block).squareRoot()).to(.float32)
-            weights[operation.name] = matrix
+            let matrix = try signs(block)
             return try x.reshape([-1, block.block]).matmul(matrix).reshape(x.shape)
         case .concatenate(let concatenate):
             let parts = try concatenate.inputs.map { id throws(DyadError) in try input(id, values) }
@@ -256,6 +254,15 @@ public final class SimulatedProgram {
         let weight = try (constant(name).to(.float32) * constant(scales).unsqueeze(1)).contiguous()
         weights[name] = weight
         return weight
+    }
+
+    /// The ±1 matrix of a Hadamard block, float32.
+    private func signs(_ block: BlockHadamard) throws(DyadError) -> Tensor {
+        let name = "hadamard \(block.baseRows) \(block.power)"
+        if let known = weights[name] { return known }
+        let matrix = try (block.matrix() * Double(block.block).squareRoot()).round().to(.float32)
+        weights[name] = matrix
+        return matrix
     }
 
     /// A constant's integers (i4 unpacked to int8) or floats.

@@ -95,7 +95,7 @@ extension Transform {
     }
 
     /// R4: folds the inverse of the online rotation into down_proj: W ← W·H, so that (x·H)·(W·H)ᵀ = x·Wᵀ.
-    static func rotateDownProjection(_ block: inout BlockWeights, by rotation: OnlineRotation) throws(DyadError) {
+    static func rotateDownProjection(_ block: inout BlockWeights, by rotation: OnlineRotation) throws {
         let weight = block.downProj.weight
         block.downProj.weight = try rotation.apply(weight.to(.float64)).to(weight.dtype)
     }

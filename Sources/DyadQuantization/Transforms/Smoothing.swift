@@ -82,7 +82,7 @@ extension Transform {
     private static func divided(
         _ norm: NormalizationWeights, by scale: Tensor
     ) throws(DyadError) -> NormalizationWeights {
-        let gain = try norm.gain ?? Tensor.ones(scale.shape)
+        let gain = if let gain = norm.gain { gain } else { try Tensor.ones(scale.shape) }
         return NormalizationWeights(
             gain: try scaled(gain, rows: scale.reciprocal()),
             bias: try norm.bias.map { bias throws(DyadError) in try scaled(bias, rows: scale.reciprocal()) })
