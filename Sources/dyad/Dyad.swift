@@ -1,4 +1,5 @@
 import ArgumentParser
+import DyadEvaluation
 import DyadFormats
 import Foundation
 
@@ -7,9 +8,9 @@ struct Dyad: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dyad",
         abstract: "Turns a language model into a static, integer-only program for mobile NPUs, and proves it.",
-        version: "0.1.0",
+        version: dyadVersion,
         subcommands: [
-            Quantize.self, Evaluate.self, Generate.self, Chat.self, Tokenize.self, Benchmark.self, Inspect.self,
+            Quantize.self, Evaluate.self, Generate.self, Chat.self, Tokenize.self, BenchmarkCommand.self, Inspect.self,
             Verify.self, Recipes.self,
         ])
 
