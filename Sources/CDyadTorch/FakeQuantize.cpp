@@ -294,8 +294,9 @@ at::ScalarType computeType(const at::Tensor &x) {
 
 struct FakeQuantize : torch::autograd::Function<FakeQuantize> {
     static at::Tensor forward(
-        AutogradContext *context, const at::Tensor &x, const at::Tensor &scale, const at::Tensor &zero, int64_t minimum,
-        int64_t maximum, int64_t axis, double factor) {
+        AutogradContext *context, const at::Tensor &x, const at::Tensor &scale, const std::optional<at::Tensor> &zeros,
+        int64_t minimum, int64_t maximum, int64_t axis, double factor) {
+        const at::Tensor zero = zeros.value_or(at::Tensor());
         context->save_for_backward({x, scale, zero});
         context->saved_data["minimum"] = minimum;
         context->saved_data["maximum"] = maximum;
@@ -371,7 +372,8 @@ int dyad_torch_fake_quantize(
         checkSteps("scale", steps, values, axis);
         if (zeros.defined()) checkSteps("zeroPoint", zeros, values, axis);
         *result = handle(FakeQuantize::apply(
-            values, steps, zeros, minimum, maximum, static_cast<int64_t>(axis), gradientFactor));
+            values, steps, zeros.defined() ? std::optional(zeros) : std::nullopt, minimum, maximum,
+            static_cast<int64_t>(axis), gradientFactor));
     });
 }
 

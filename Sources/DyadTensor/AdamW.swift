@@ -5,6 +5,7 @@ import Foundation
 ///
 /// Moments are kept in float32 (float64 for float64 parameters) whatever the parameters' dtype.
 public final class AdamW: Optimizer {
+    /// The parameters with their learning rates.
     public var groups: [ParameterGroup]
     /// The number of steps taken.
     public private(set) var steps = 0
@@ -68,6 +69,7 @@ public final class AdamW: Optimizer {
         }
     }
 
+    /// The moments and the number of steps.
     public func state() throws(DyadError) -> [String: Tensor] {
         var state = ["steps": try Tensor(scalar: steps)]
         try means.store("mean", into: &state)
@@ -75,6 +77,7 @@ public final class AdamW: Optimizer {
         return state
     }
 
+    /// Continues from a stored state; throws when it does not fit the parameters.
     public func restore(_ state: [String: Tensor]) throws(DyadError) {
         try means.check(groups)
         guard let stored = state["steps"] else {

@@ -39,30 +39,39 @@ public protocol TensorElement: BitwiseCopyable, Sendable {
 }
 
 extension UInt8: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .uint8 }
 }
 extension Int8: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .int8 }
 }
 extension Int16: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .int16 }
 }
 extension Int32: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .int32 }
 }
 extension Int64: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .int64 }
 }
 extension Int: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .int64 }
 }
 extension Float: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .float32 }
 }
 extension Double: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .float64 }
 }
 extension Bool: TensorElement {
+    /// The element type of such a tensor.
     public static var dtype: DType { .bool }
 }
 
@@ -74,11 +83,14 @@ public protocol TensorScalar: Sendable {
 }
 
 extension Int: TensorScalar {
+    /// The number as an argument of an operator.
     public var tensorArgument: TensorArgument { .int(self) }
 }
 extension Double: TensorScalar {
+    /// The number as an argument of an operator.
     public var tensorArgument: TensorArgument { .double(self) }
 }
 extension Float: TensorScalar {
+    /// The number as an argument of an operator.
     public var tensorArgument: TensorArgument { .double(Double(self)) }
 }

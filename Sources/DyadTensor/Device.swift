@@ -66,6 +66,7 @@ public enum Device: Hashable, Sendable {
 }
 
 extension Device: CustomStringConvertible {
+    /// The name that `init(parsing:)` reads.
     public var description: String {
         switch self {
         case .cpu: "cpu"

@@ -2,6 +2,7 @@ import DyadFormats
 
 /// Gradient descent with momentum: b ← momentum · b + g (b starts as g), θ ← θ − η · b.
 public final class SGD: Optimizer {
+    /// The parameters with their learning rates.
     public var groups: [ParameterGroup]
 
     private let momentum: Double
@@ -42,12 +43,14 @@ public final class SGD: Optimizer {
         try parameter.addInPlace(gradient, factor: -group.learningRate)
     }
 
+    /// The velocities.
     public func state() throws(DyadError) -> [String: Tensor] {
         var state: [String: Tensor] = [:]
         try velocities.store("velocity", into: &state)
         return state
     }
 
+    /// Continues from a stored state; throws when it does not fit the parameters.
     public func restore(_ state: [String: Tensor]) throws(DyadError) {
         try velocities.check(groups)
         try velocities.load("velocity", from: state, like: groups)

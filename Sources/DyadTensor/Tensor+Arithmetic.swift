@@ -2,36 +2,47 @@ import DyadFormats
 
 // Shapes broadcast as in NumPy; dtypes promote as in libtorch (a number never widens a tensor's floating-point type).
 extension Tensor {
+    /// The elementwise sum.
     public static func + (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::add.Tensor", .tensor(a), .tensor(b))
     }
+    /// Each element plus a number.
     public static func + (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::add.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// A number plus each element.
     public static func + (a: some TensorScalar, b: Tensor) throws(DyadError) -> Tensor {
         try b + a
     }
+    /// The elementwise difference.
     public static func - (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::sub.Tensor", .tensor(a), .tensor(b))
     }
+    /// Each element minus a number.
     public static func - (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::sub.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// A number minus each element.
     public static func - (a: some TensorScalar, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::rsub.Scalar", .tensor(b), a.tensorArgument)
     }
+    /// The elementwise product.
     public static func * (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::mul.Tensor", .tensor(a), .tensor(b))
     }
+    /// Each element times a number.
     public static func * (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::mul.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// A number times each element.
     public static func * (a: some TensorScalar, b: Tensor) throws(DyadError) -> Tensor {
         try b * a
     }
+    /// The elementwise quotient; integers give float32.
     public static func / (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::div.Tensor", .tensor(a), .tensor(b))
     }
+    /// Each element divided by a number.
     public static func / (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::div.Scalar", .tensor(a), b.tensorArgument)
     }
@@ -40,6 +51,7 @@ extension Tensor {
         let dtype = b.dtype
         return try full([], a, dtype: dtype.isFloatingPoint ? dtype : .float32) / b
     }
+    /// Each element negated.
     public static prefix func - (a: Tensor) throws(DyadError) -> Tensor {
         try call("aten::neg", .tensor(a))
     }

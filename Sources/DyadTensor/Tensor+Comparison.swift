@@ -2,48 +2,63 @@ import DyadFormats
 
 // Elementwise comparisons and logic, in the notation of Swift's SIMD types. Results are bool tensors.
 extension Tensor {
+    /// True where equal.
     public static func .== (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::eq.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where equal.
     public static func .== (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::eq.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where different.
     public static func .!= (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::ne.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where different.
     public static func .!= (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::ne.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where less.
     public static func .< (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::lt.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where less.
     public static func .< (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::lt.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where less or equal.
     public static func .<= (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::le.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where less or equal.
     public static func .<= (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::le.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where greater.
     public static func .> (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::gt.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where greater.
     public static func .> (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::gt.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where greater or equal.
     public static func .>= (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::ge.Tensor", .tensor(a), .tensor(b))
     }
+    /// True where greater or equal.
     public static func .>= (a: Tensor, b: some TensorScalar) throws(DyadError) -> Tensor {
         try call("aten::ge.Scalar", .tensor(a), b.tensorArgument)
     }
+    /// True where both are.
     public static func .& (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::logical_and", .tensor(a), .tensor(b))
     }
+    /// True where either is.
     public static func .| (a: Tensor, b: Tensor) throws(DyadError) -> Tensor {
         try call("aten::logical_or", .tensor(a), .tensor(b))
     }
+    /// True where false.
     public static prefix func .! (a: Tensor) throws(DyadError) -> Tensor {
         try call("aten::logical_not", .tensor(a))
     }
