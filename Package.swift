@@ -73,7 +73,10 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,

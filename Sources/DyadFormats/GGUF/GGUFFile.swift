@@ -1,0 +1,242 @@
+/// A memory-mapped GGUF file (version 2 or 3, little-endian), checked in full when it is opened: every value of the
+/// metadata and the bytes of every tensor lie within the file.
+///
+/// Format: github.com/ggml-org/ggml/blob/master/docs/gguf.md
+public struct GGUFFile: Sendable {
+    /// The mapped file.
+    public let mapped: MappedFile
+    /// The version of the format.
+    public let version: Int
+    /// The metadata in order.
+    public let metadata: [(key: String, value: GGUFValue)]
+    /// The names of the tensors in order.
+    public let names: [String]
+    private let values: [ExactString: GGUFValue]
+    private let records: [ExactString: Record]
+
+    struct Record: Sendable {
+        let name: String
+        let type: GGUFTensorType
+        /// Outermost dimension first; the file has them the other way round.
+        let shape: [Int]
+        let bytes: Int
+        /// From the start of the data; from the start of the file once that is known.
+        var offset: Int
+    }
+
+    /// The most dimensions a tensor has.
+    static let dimensionLimit = 4
+
+    /// Maps and checks a file; see ``init(_:)-(MappedFile)``.
+    public init(path: String) throws(DyadError) {
+        try self.init(try MappedFile(path))
+    }
+
+    /// Checks a mapped file. Linear in its metadata; tensors are not touched.
+    /// - Throws: ``DyadError``: `malformed`; `unsupported` for another version or a tensor type Dyad does not know.
+    public init(_ mapped: MappedFile) throws(DyadError) {
+        self.mapped = mapped
+        var cursor = GGUFCursor(bytes: mapped.bytes, position: 0, file: mapped.path, mapped: mapped)
+        version = try Self.version(&cursor)
+        let tensorCount = try cursor.count(subject: "tensor count")
+        let valueCount = try cursor.count(subject: "metadata count")
+        var metadata: [(key: String, value: GGUFValue)] = []
+        var values: [ExactString: GGUFValue] = [:]
+        for index in 0..<valueCount {
+            let key = try cursor.string(subject: "metadata key \(index)")
+            let value = try cursor.value(try cursor.valueType(subject: key), subject: key)
+            guard values.updateValue(value, forKey: ExactString(key)) == nil else {
+                throw cursor.failure(key, "the key twice", "every key once")
+            }
+            metadata.append((key, value))
+        }
+        var records: [Record] = []
+        for index in 0..<tensorCount { records.append(try Self.record(&cursor, index)) }
+        let placed = try Self.place(records, after: cursor, alignment: try Self.alignment(values, cursor))
+        self.metadata = metadata
+        self.values = values
+        names = placed.map { $0.name }
+        var table: [ExactString: Record] = [:]
+        for record in placed {
+            guard table.updateValue(record, forKey: ExactString(record.name)) == nil else {
+                throw cursor.failure(record.name, "the tensor's name twice", "every name once")
+            }
+        }
+        self.records = table
+    }
+
+    private static func version(_ cursor: inout GGUFCursor) throws(DyadError) -> Int {
+        let magic = try cursor.number(UInt32.self, subject: "magic")
+        guard magic == 0x4655_4747 else { throw cursor.failure("magic", "another file type", "\"GGUF\"") }
+        let version = try cursor.number(UInt32.self, subject: "version")
+        guard version == 2 || version == 3 else {
+            let found = (version.byteSwapped <= 3 ? "a big-endian file" : "version \(version)")
+            throw cursor.failure("version", found, "version 2 or 3, little-endian", .unsupported)
+        }
+        return Int(version)
+    }
+
+    private static func alignment(_ values: [ExactString: GGUFValue], _ cursor: GGUFCursor) throws(DyadError) -> Int {
+        let key = "general.alignment"
+        guard let value = values[ExactString(key)] else { return 32 }
+        guard let alignment = value.integer, alignment > 0, alignment <= 1 << 20, alignment.nonzeroBitCount == 1 else {
+            throw cursor.failure(key, "\(value)", "a power of two up to 2^20")
+        }
+        return alignment
+    }
+
+    private static func record(_ cursor: inout GGUFCursor, _ index: Int) throws(DyadError) -> Record {
+        let name = try cursor.string(subject: "name of tensor \(index)")
+        let dimensions = try cursor.number(UInt32.self, subject: name)
+        guard dimensions <= dimensionLimit else {
+            throw cursor.failure(name, "\(dimensions) dimensions", "at most \(dimensionLimit)")
+        }
+        var shape: [Int] = []
+        for _ in 0..<dimensions {
+            let dimension = try cursor.number(UInt64.self, subject: name)
+            guard let dimension = Int(exactly: dimension) else {
+                throw cursor.failure(name, "the dimension \(dimension)", "one below 2^63")
+            }
+            shape.insert(dimension, at: 0)
+        }
+        let code = try cursor.number(UInt32.self, subject: name)
+        guard let type = GGUFTensorType(rawValue: code) else {
+            let known = GGUFTensorType.allCases.map { $0.name }.joined(separator: " ")
+            throw cursor.failure(name, "the tensor type \(code)", "one of " + known, .unsupported)
+        }
+        guard let bytes = type.byteCount(of: shape) else {
+            let expected = "whole blocks of \(type.blockSize) and a size that fits 63 bits"
+            throw cursor.failure(name, "\(type.name) of shape \(shape)", expected)
+        }
+        let offset = try cursor.number(UInt64.self, subject: name)
+        guard let offset = Int(exactly: offset) else {
+            throw cursor.failure(name, "the offset \(offset)", "one below 2^63")
+        }
+        return Record(name: name, type: type, shape: shape, bytes: bytes, offset: offset)
+    }
+
+    /// Moves offsets to the start of the file and checks alignment, bounds and overlap.
+    private static func place(_ records: [Record], after cursor: GGUFCursor, alignment: Int) throws(DyadError)
+        -> [Record]
+    {
+        let start = (cursor.position + alignment - 1) & -alignment
+        var placed = records
+        for index in placed.indices {
+            let record = placed[index]
+            guard record.offset % alignment == 0 else {
+                throw cursor.failure(record.name, "the offset \(record.offset)", "a multiple of \(alignment)")
+            }
+            let (begin, first) = record.offset.addingReportingOverflow(start)
+            let (end, second) = begin.addingReportingOverflow(record.bytes)
+            guard !first, !second, end <= cursor.bytes.count else {
+                throw cursor.failure(
+                    record.name, "\(record.bytes) bytes of data at offset \(record.offset)",
+                    "them within the \(max(0, cursor.bytes.count - start)) bytes of data")
+            }
+            placed[index].offset = begin
+        }
+        var position = start
+        let ordered = placed.filter { $0.bytes > 0 }.sorted { $0.offset < $1.offset }
+        for record in ordered {
+            guard record.offset >= position else {
+                throw cursor.failure(record.name, "data that overlaps another tensor's", "data of its own")
+            }
+            position = record.offset + record.bytes
+        }
+        return placed
+    }
+}
+
+extension GGUFFile {
+    /// The value of a key, if it is there. Constant time.
+    public func value(_ key: String) -> GGUFValue? { values[ExactString(key)] }
+
+    /// The integer of a key, nil if it is not there. Throws `malformed` if it is no integer in `range`.
+    public func integer(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max) throws(DyadError) -> Int? {
+        guard let value = value(key) else { return nil }
+        guard let integer = value.integer, range.contains(integer) else {
+            let bounds = range == Int.min...Int.max ? "" : " from \(range.lowerBound) to \(range.upperBound)"
+            throw wrong(key, value, "an integer" + bounds)
+        }
+        return integer
+    }
+
+    /// The number of a key, nil if it is not there. Throws `malformed` if it is no finite number.
+    public func double(_ key: String) throws(DyadError) -> Double? {
+        guard let value = value(key) else { return nil }
+        guard let double = value.double, double.isFinite else { throw wrong(key, value, "a finite number") }
+        return double
+    }
+
+    /// The text of a key, nil if it is not there. Throws `malformed` if it is no text.
+    public func string(_ key: String) throws(DyadError) -> String? {
+        guard let value = value(key) else { return nil }
+        guard let string = value.string else { throw wrong(key, value, "text") }
+        return string
+    }
+
+    /// The Boolean of a key, nil if it is not there. Throws `malformed` if it is none.
+    public func bool(_ key: String) throws(DyadError) -> Bool? {
+        guard let value = value(key) else { return nil }
+        guard let bool = value.bool else { throw wrong(key, value, "a Boolean") }
+        return bool
+    }
+
+    /// The array of a key, nil if it is not there. Throws `malformed` if it is none.
+    public func array(_ key: String) throws(DyadError) -> GGUFArray? {
+        guard let value = value(key) else { return nil }
+        guard let array = value.array else { throw wrong(key, value, "an array") }
+        return array
+    }
+
+    private func wrong(_ key: String, _ value: GGUFValue, _ expected: String) -> DyadError {
+        let number = value.double.map { " \($0)" } ?? ""
+        return DyadError(
+            .malformed, file: mapped.path, subject: key, found: "\(value.type)\(number)", expected: expected,
+            remedy: "Convert the model again.")
+    }
+
+    /// Whether there is a tensor of this name.
+    public func contains(_ name: String) -> Bool { records[ExactString(name)] != nil }
+
+    /// A tensor. Constant time.
+    /// - Throws: ``DyadError`` `missing` when there is none of this name.
+    public func tensor(_ name: String) throws(DyadError) -> GGUFTensor {
+        guard let record = records[ExactString(name)] else {
+            throw DyadError(
+                .missing, file: mapped.path, subject: name, found: "no tensor of this name",
+                expected: "one among the \(names.count) of the file", remedy: "Check that the file is complete.")
+        }
+        return GGUFTensor(
+            name: record.name, type: record.type, shape: record.shape,
+            bytes: UnsafeRawBufferPointer(rebasing: mapped.bytes[record.offset..<record.offset + record.bytes]),
+            owner: mapped)
+    }
+}
+
+/// A tensor of a GGUF file: its description and its bytes, which stay mapped as long as it lives.
+public struct GGUFTensor: @unchecked Sendable {
+    // Unchecked: the pointer is to read-only memory that `owner` keeps mapped.
+
+    /// The name in the file.
+    public let name: String
+    /// The type of the elements.
+    public let type: GGUFTensorType
+    /// The dimensions, outermost first (the file has them the other way round).
+    public let shape: [Int]
+    /// The blocks, row-major. Aligned to the file's alignment, 32 unless it says otherwise.
+    public let bytes: UnsafeRawBufferPointer
+    /// The file; hold it (or this tensor) while using ``bytes``.
+    public let owner: MappedFile
+
+    /// The number of elements.
+    public var count: Int { bytes.count / type.blockBytes * type.blockSize }
+
+    /// The elements as `Float`, row-major. Linear; allocates the result.
+    public func floats() -> [Float] {
+        [Float](unsafeUninitializedCapacity: count) { output, filled in
+            type.dequantize(bytes, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
+            filled = count
+        }
+    }
+}

@@ -1,0 +1,3 @@
+import DyadCheckpoint
+import DyadFormats
+import Testing
