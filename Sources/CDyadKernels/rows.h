@@ -132,7 +132,7 @@ static void rows_rms_norm(const dyad_normalization *norm, const void *x, size_t 
     int64_t shift;
     const uint64_t mantissa = dyad_square_root_of_ratio((uint64_t)size << 16, energy, &shift);
     shift += norm->gain_shift - 31;
-    const int64_t extra = shift > 62 ? shift - 62 : 0;
+    const int64_t extra = shift > norm->maximum_shift ? shift - norm->maximum_shift : 0;
     shift -= extra;
     const int64_t half = (int64_t)1 << (shift - 1);
     for (size_t start = 0; start < size; start += ROW_CHUNK) {
@@ -174,7 +174,7 @@ static void rows_layer_norm(const dyad_normalization *norm, const void *x, size_
     int64_t shift;
     const uint64_t mantissa = dyad_square_root_of_ratio((uint64_t)1 << 16, (uint64_t)energy, &shift);
     shift += down / 2 + norm->gain_shift - 31;
-    const int64_t extra = shift > 62 ? shift - 62 : 0;
+    const int64_t extra = shift > norm->maximum_shift ? shift - norm->maximum_shift : 0;
     shift -= extra;
     const int64_t half = (int64_t)1 << (shift - 1);
     for (size_t start = 0; start < size; start += ROW_CHUNK) {

@@ -137,6 +137,7 @@ typedef struct {
   uint64_t epsilon;        // in units of s_x^2 / 2^16, at least 1
   const int64_t *gains;    // [size], signed, in units of 2^-gain_shift
   int64_t gain_shift;
+  int64_t maximum_shift;   // multipliers lose the bits beyond
   const int64_t *biases;   // [size] in units of 2^-16 output steps, or null (layer normalisation only)
 } dyad_normalization;
 
