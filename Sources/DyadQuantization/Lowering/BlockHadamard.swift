@@ -18,9 +18,8 @@ struct BlockHadamard: Equatable, Sendable {
 
     /// The largest constructible block for a width (for 1536: 12 ⊗ 128).
     init(width: Int) {
-        let (base, power, _) = HadamardMatrix.largestBlock(dividing: width)
-        baseRows = base.map { row in String(row.map { $0 > 0 ? "+" : "-" }) }
-        self.power = power
+        let block = HadamardMatrix.largestBlock(dividing: width)
+        (baseRows, power) = (block.base.signs, block.power)
     }
 
     /// The entries of the base matrix.

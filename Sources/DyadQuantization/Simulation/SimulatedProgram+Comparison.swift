@@ -34,7 +34,7 @@ extension SimulatedProgram {
                 let exact = try exactExponentials(exponential, values)
                 rows.append(try error(operation, exponential.output, exact.exponentials, integers))
             default:
-                guard let output = operation.outputs.first else { continue }
+                guard let output = operation.kind.outputs.first else { continue }
                 rows.append(try error(operation, output, evaluate(operation, values), integers))
             }
         }

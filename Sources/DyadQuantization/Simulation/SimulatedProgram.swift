@@ -44,7 +44,7 @@ public final class SimulatedProgram {
     private func lastUses() -> [[TensorID]] {
         var seen: Set<TensorID> = []
         return graph.operations.reversed().map { operation in
-            operation.inputs.filter { seen.insert($0).inserted }
+            operation.kind.inputs.filter { seen.insert($0).inserted }
         }.reversed()
     }
 
@@ -58,7 +58,7 @@ public final class SimulatedProgram {
         case .exponential(let exponential):
             return try exponentials(exponential, &values)
         default:
-            guard let output = operation.outputs.first else { return nil }
+            guard let output = operation.kind.outputs.first else { return nil }
             let exact = try evaluate(operation, values)
             let rounded = try round(exact, to: output)
             values.tensors[output] = rounded
