@@ -73,6 +73,7 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .testTarget(name: "DyadRuntimeTests", dependencies: ["DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats"]),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
