@@ -42,6 +42,7 @@ extension ConstantData: Equatable {
 
 /// A complete program: the graph, its constants, and what belongs to it in the file.
 public struct IntegerProgram: Equatable, Sendable {
+    /// What runs.
     public var graph: IntegerGraph
     /// Bytes by constant name.
     public var constants: [String: ConstantData]

@@ -93,6 +93,42 @@ struct AttentionBudgetTests {
         #expect(UInt32(bitPattern: weights[5]) == 65535)
     }
 
+    @Test("products with the caches at extremes: every sign, one column with all the mass", arguments: [1, 64, 256])
+    func matmulExtremes(size: Int) throws {
+        let cache = CacheState(
+            name: "k", keyValueHeads: 1, headDimension: size, encoding: Encoding(scale: 0.031, zeroPoint: 128),
+            prefix: nil)
+        let columns = [UInt8(0), 255, 128, 1].flatMap { [UInt8](repeating: $0, count: size) }
+        let query = GraphTensor(
+            name: "q", shape: [.tokens, .fixed(size)], type: .u8, encoding: Encoding(scale: 0.027, zeroPoint: 0))
+        let scores = GraphTensor(
+            name: "s", shape: [.fixed(1), .tokens, .context], type: .u16,
+            encoding: Encoding(scale: 0.01, zeroPoint: 32768))
+        let probabilities = GraphTensor(
+            name: "p", shape: scores.shape, type: .u16, encoding: Encoding(scale: 1 / 65535, zeroPoint: 0))
+        let output = GraphTensor(
+            name: "y", shape: [.tokens, .fixed(size)], type: .u8, encoding: Encoding(scale: 0.0311, zeroPoint: 127))
+        let graph = IntegerGraph(
+            vocabularySize: 1, maximumContext: 64, tensors: [query, scores, probabilities, output], caches: [cache])
+
+        let keys = Operation.Matmul(form: .queryKey, input: 0, cache: 0, factor: 0.125, output: 1)
+        let stored = ReferenceOperations.queryKey(
+            [Int32](repeating: 255, count: size), query, columns, cache, tokens: 1,
+            try graph.matmulMultiplier(keys, name: "scores"), to: scores)
+        let unit = 255 * Double(size) * Double(Float(0.027)) * Double(Float(0.031)) * 0.125 / Double(Float(0.01))
+        #expect(worstDifference(stored, [-128, 127, 0, -127].map { $0 * unit + 32768 }, .u16) <= oneRounding)
+
+        let values = Operation.Matmul(form: .weightedValues, input: 2, cache: 0, factor: 1, output: 3)
+        let multiplier = try graph.matmulMultiplier(values, name: "values")
+        for (column, value) in [-128.0, 127, 0, -127].enumerated() {
+            let row = (0..<4).map { $0 == column ? Int32(65535) : 0 }
+            let attended = ReferenceOperations.weightedValues(
+                row, probabilities, columns, cache, tokens: 1, multiplier, to: output)
+            let exact = value * Double(Float(0.031)) / Double(Float(0.0311)) + 127
+            #expect(worstDifference(attended, [Double](repeating: exact, count: size), .u8) <= oneRounding)
+        }
+    }
+
     @Test("late attention is within one step from stored e and w, at every mass")
     func lateAttention() throws {
         var generator = SeededGenerator(seed: 8)

@@ -182,6 +182,20 @@ struct OperationBudgetTests {
         }
     }
 
+    @Test("sums beyond 32 bits are exact", arguments: [257, 4096])
+    func wideSums(inputs: Int) throws {
+        let (x, y) = (tensor(.u16, 1e-4), tensor(.u16, 1e-2))
+        let (q, weights) = ([Int32](repeating: 0, count: inputs), [Int8](repeating: -128, count: inputs))
+        let parameters = try LinearParameters(
+            input: x, output: y, weights: weights, scales: [1e-3], bias: [.max], subject: "linear")
+        #expect(parameters.accumulatorBound == UInt64(inputs) * 128 * 32768 + UInt64(Int32.max))
+        #expect(parameters.weightSums == [-128 * Int64(inputs)])
+        let sum = Double(inputs) * 128 * 32768 + Double(Int32.max)
+        let exact = steps(sum * Double(Float(1e-4)) * Double(Float(1e-3)), y)
+        let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
+        #expect(worstDifference(stored, [exact], .u16) <= oneRounding)
+    }
+
     @Test(
         "norms at extremes: zeros, all equal, one spike, full range, tiny and huge gains, big biases",
         arguments: [1, 2, 7, 64, 1536, 16384])

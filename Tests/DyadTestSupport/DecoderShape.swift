@@ -5,23 +5,39 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
     /// How attention is normalised.
     public enum Attention: Sendable, CaseIterable { case softmax, late8, late16 }
 
+    /// Blocks.
     public var layers = 2
+    /// Channels of the residual stream; even.
     public var hidden = 24
+    /// Query heads, a multiple of the key/value heads.
     public var heads = 4
+    /// Heads of keys and of values.
     public var keyValueHeads = 2
+    /// Channels of one head; even.
     public var headDimension = 8
+    /// Channels of the feed-forward part; even.
     public var intermediate = 48
+    /// Token ids.
     public var vocabulary = 50
+    /// Positions, prefix included.
     public var maximumContext = 40
+    /// Prefix tokens.
     public var prefix = 0
+    /// 4 or 8 for the linears of the blocks; embedding and head are i8.
     public var weightBits = 8
+    /// Softmax or late division.
     public var attention = Attention.softmax
     /// Channels of a head that are rotated; even.
     public var rotated = 8
+    /// layerNorm instead of rmsNorm (not for queries and keys).
     public var hasLayerNorm = false
+    /// Biases in the blocks' linears.
     public var hasBiases = false
+    /// rmsNorm of every head of queries and keys.
     public var hasQueryKeyNorm = false
+    /// silu(gate)·up instead of silu(up).
     public var isGated = true
+    /// A Hadamard before down_proj.
     public var hasHadamard = false
     /// The input of down_proj at u16.
     public var hasWideDownInput = false
@@ -63,6 +79,7 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
         return shape
     }
 
+    /// All of it in a line, for failures.
     public var description: String {
         let switches = [
             hasLayerNorm ? "layerNorm" : "rmsNorm", hasBiases ? "biases" : nil, hasQueryKeyNorm ? "qkNorm" : nil,

@@ -2,7 +2,9 @@
 public struct CacheState: Equatable, Sendable {
     /// For example `layers.3.self_attn.k_cache`.
     public var name: String
+    /// Heads of keys or values.
     public var keyValueHeads: Int
+    /// Channels of one head.
     public var headDimension: Int
     /// The encoding of what is appended; zero point 128.
     public var encoding: Encoding
@@ -21,13 +23,17 @@ public struct CacheState: Equatable, Sendable {
 
 /// The integer program without its constants' bytes: what runs, in order, from token ids to logits.
 public struct IntegerGraph: Equatable, Sendable {
+    /// Token ids are 0 ..< this.
     public var vocabularySize: Int
     /// Positions the program can hold, prefix included.
     public var maximumContext: Int
     /// Token ids whose keys and values stand first in every cache; a prompt that begins with them drops them.
     public var prefixTokens: [Int32]
+    /// The values that flow; a ``TensorID`` is a position here.
     public var tensors: [GraphTensor]
+    /// What the file holds beside the graph.
     public var constants: [GraphConstant]
+    /// Keys and values of each layer.
     public var caches: [CacheState]
     /// In execution order; the first is the embedding, the last is `logits`.
     public var operations: [Operation]

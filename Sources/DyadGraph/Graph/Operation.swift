@@ -43,9 +43,12 @@ public struct Operation: Equatable, Sendable {
     /// type's lowest value (`softmax` and `exponential` skip those columns by index, whatever they hold).
     /// `softmax`: masked scores u16 to probabilities u16 (scale 1/65535, zero point 0).
     public struct Unary: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, output: TensorID) {
             self.input = input
             self.output = output
@@ -54,10 +57,14 @@ public struct Operation: Equatable, Sendable {
 
     /// Two inputs of equal shape.
     public struct Binary: Equatable, Sendable {
+        /// The first addend or factor.
         public var left: TensorID
+        /// The second addend or factor.
         public var right: TensorID
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(left: TensorID, right: TensorID, output: TensorID) {
             self.left = left
             self.right = right
@@ -67,10 +74,14 @@ public struct Operation: Equatable, Sendable {
 
     /// Rows of a table: token ids to `[tokens, hidden]`. `weight` is i8 `[vocabulary, hidden]`, `scales` f32 `[vocabulary]`.
     public struct Embed: Equatable, Sendable {
+        /// The constant with the weights.
         public var weight: String
+        /// The constant with a scale a row.
         public var scales: String
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(weight: String, scales: String, output: TensorID) {
             self.weight = weight
             self.scales = scales
@@ -82,13 +93,20 @@ public struct Operation: Equatable, Sendable {
     ///
     /// `gain` is f32 `[size]`, or nil for all ones; `bias` (layerNorm only) f32 `[size]`. `epsilon` is the float32 of the model.
     public struct Normalization: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The constant g, or nil for all ones.
         public var gain: String?
+        /// The constant b of a layerNorm, or nil for none.
         public var bias: String?
+        /// Added to the mean square, in squared real units.
         public var epsilon: Float
+        /// Elements that are normalised together.
         public var size: Int
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, gain: String?, bias: String? = nil, epsilon: Float, size: Int, output: TensorID) {
             self.input = input
             self.gain = gain
@@ -103,12 +121,18 @@ public struct Operation: Equatable, Sendable {
     ///
     /// As `logits`, the output is i32 at scale 2⁻¹⁶, saturating.
     public struct Linear: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The constant with the weights.
         public var weight: String
+        /// The constant with a scale a row.
         public var scales: String
+        /// The constant with the biases, or nil for none.
         public var bias: String?
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, weight: String, scales: String, bias: String? = nil, output: TensorID) {
             self.input = input
             self.weight = weight
@@ -123,13 +147,20 @@ public struct Operation: Equatable, Sendable {
     ///
     /// `cosine`, `sine`: i16 `[maximumContext, rotated/2]` in Q1.14, row = absolute position (prefix included).
     public struct Rotary: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The table of cosines.
         public var cosine: String
+        /// The table of sines.
         public var sine: String
+        /// Channels of one head.
         public var headDimension: Int
+        /// Channels of a head that are rotated; even.
         public var rotated: Int
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(
             input: TensorID, cosine: String, sine: String, headDimension: Int, rotated: Int, output: TensorID
         ) {
@@ -144,9 +175,12 @@ public struct Operation: Equatable, Sendable {
 
     /// Appends `[tokens, keyValueHeads · headDimension]` to the cache number `cache`; the encodings are equal, so it copies.
     public struct CacheAppend: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The position of the cache in ``IntegerGraph/caches``.
         public var cache: Int
 
+        /// Creates the operands.
         public init(input: TensorID, cache: Int) {
             self.input = input
             self.cache = cache
@@ -159,13 +193,20 @@ public struct Operation: Equatable, Sendable {
     /// `weightedValues`: probabilities u16 `[heads, tokens, context]` with V: `[tokens, heads · d]`; `factor` is 1.
     /// Query head h reads key/value head `h / (heads / keyValueHeads)`.
     public struct Matmul: Equatable, Sendable {
+        /// With keys to scores, or with values to the attention's output.
         public enum Form: String, Codable, Sendable { case queryKey, weightedValues }
+        /// Which product.
         public var form: Form
+        /// The tensor it reads.
         public var input: TensorID
+        /// The position of the cache in ``IntegerGraph/caches``.
         public var cache: Int
+        /// A float32 by which the real value is multiplied.
         public var factor: Float
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(form: Form, input: TensorID, cache: Int, factor: Float, output: TensorID) {
             self.form = form
             self.input = input
@@ -181,10 +222,14 @@ public struct Operation: Equatable, Sendable {
     /// zero point 0; zero in prefix columns and masked columns. `prefixWeights`: u32 `[heads, tokens, prefix]` in the
     /// output's unit, saturating; nil without a prefix.
     public struct Exponential: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The tensor it writes.
         public var output: TensorID
+        /// The weights of the prefix columns; nil without a prefix.
         public var prefixWeights: TensorID?
 
+        /// Creates the operands.
         public init(input: TensorID, output: TensorID, prefixWeights: TensorID?) {
             self.input = input
             self.output = output
@@ -194,11 +239,16 @@ public struct Operation: Equatable, Sendable {
 
     /// `(Σ e·v + Σ w·v_prefix) / (Σ e + Σ w)`: `[heads, tokens, context]` with V to `[tokens, heads · d]`.
     public struct LateAttention: Equatable, Sendable {
+        /// The output of an ``Exponential``.
         public var exponentials: TensorID
+        /// The weights of the prefix columns; nil without a prefix.
         public var prefixWeights: TensorID?
+        /// The position of the cache in ``IntegerGraph/caches``.
         public var cache: Int
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(exponentials: TensorID, prefixWeights: TensorID?, cache: Int, output: TensorID) {
             self.exponentials = exponentials
             self.prefixWeights = prefixWeights
@@ -209,12 +259,16 @@ public struct Operation: Equatable, Sendable {
 
     /// A unary function by table: u8 input with a table of 256, u16 input with one of 65,536, entries of the output's type.
     public struct Lookup: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The constant with the entries.
         public var table: String
         /// The function the table holds (`silu`, `gelu`, `gelu_tanh`, `relu`), for exporters and the simulator.
         public var function: String
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, table: String, function: String, output: TensorID) {
             self.input = input
             self.table = table
@@ -225,10 +279,14 @@ public struct Operation: Equatable, Sendable {
 
     /// To another encoding or type; the value is multiplied by `factor` (the 1/√n of a Hadamard, else 1).
     public struct Requantize: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// A float32 by which the real value is multiplied.
         public var factor: Float
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, factor: Float, output: TensorID) {
             self.input = input
             self.factor = factor
@@ -241,11 +299,16 @@ public struct Operation: Equatable, Sendable {
     ///
     /// The output has the input's scale and zero point 0. `base` holds rows of ±1, one string of `+`/`-` a row; `["+"]` for order 1.
     public struct Hadamard: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The rows of the base matrix, `+` and `-`.
         public var base: [String]
+        /// The order of Sylvester's matrix, a power of two.
         public var power: Int
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, base: [String], power: Int, output: TensorID) {
             self.input = input
             self.base = base
@@ -256,9 +319,12 @@ public struct Operation: Equatable, Sendable {
 
     /// Along the last axis; all encodings are equal.
     public struct Concatenate: Equatable, Sendable {
+        /// The tensors it reads, in order.
         public var inputs: [TensorID]
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(inputs: [TensorID], output: TensorID) {
             self.inputs = inputs
             self.output = output
@@ -267,10 +333,14 @@ public struct Operation: Equatable, Sendable {
 
     /// Elements `start ..< start + count` of the last axis; the encoding stays.
     public struct Slice: Equatable, Sendable {
+        /// The tensor it reads.
         public var input: TensorID
+        /// The first element that is kept.
         public var start: Int
+        /// The tensor it writes.
         public var output: TensorID
 
+        /// Creates the operands.
         public init(input: TensorID, start: Int, output: TensorID) {
             self.input = input
             self.start = start

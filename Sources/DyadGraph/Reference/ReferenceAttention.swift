@@ -123,7 +123,7 @@ extension ReferenceOperations {
     }
 
     /// One row of visible scores: 30-bit exponentials, their exact sum, one normalised reciprocal.
-    public static func softmaxRow(_ scores: ArraySlice<Int32>, _ multiplier: DyadicMultiplier) -> [Int32] {
+    static func softmaxRow(_ scores: ArraySlice<Int32>, _ multiplier: DyadicMultiplier) -> [Int32] {
         let maximum = Int64(scores.max() ?? 0)
         let exponentials = scores.map {
             FixedPoint.exponential(unit: 1 << 30, exponent: multiplier.rescale(Int64($0) &- maximum))

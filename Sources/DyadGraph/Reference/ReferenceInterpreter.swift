@@ -3,7 +3,7 @@ import DyadFormats
 /// Executes an integer program operation by operation, slowly and obviously: the meaning of a `.dyad` file.
 ///
 /// Every tensor is a plain row-major array; ``ReferenceOperations`` holds the arithmetic. The runtime computes the same
-/// bits. A tensor of symbolic shape has `tokens` = the tokens of this call, `context` = prefix + tokens so far.
+/// bits; `docs/Dyad.docc/ExactArithmetic.md` says them in words. A tensor of symbolic shape has `tokens` = the tokens of this call, `context` = prefix + tokens so far.
 ///
 /// One row of scores sees the columns `0 … p`, p being its token's absolute position (the prefix counts).
 public final class ReferenceInterpreter {

@@ -2,9 +2,9 @@
 ///
 /// `q` are stored integers, `x = q − zeroPoint` centred ones. All arrays are row-major. Inputs satisfy what
 /// ``IntegerProgram/validate()`` checks; the bounds proved there make every wrapping operation exact.
-public enum ReferenceOperations {
+enum ReferenceOperations {
     /// `[tokens, hidden]`: rows of the table `[vocabulary, hidden]`, each with its own multiplier.
-    public static func embed(
+    static func embed(
         _ tokens: [Int32], _ weights: [Int8], _ multipliers: [DyadicMultiplier], to output: GraphTensor
     ) -> [Int32] {
         let hidden = weights.count / multipliers.count
@@ -17,7 +17,7 @@ public enum ReferenceOperations {
     }
 
     /// x/√(mean x² + ε)·g over runs of `size` elements.
-    public static func rmsNorm(
+    static func rmsNorm(
         _ q: [Int32], _ input: GraphTensor, size n: Int, _ parameters: NormalizationParameters, to output: GraphTensor
     ) -> [Int32] {
         var result: [Int32] = []
@@ -36,7 +36,7 @@ public enum ReferenceOperations {
     }
 
     /// (x − mean x)/√(var x + ε)·g + b over runs of `size` elements, everything times n: u = n·x − Σx.
-    public static func layerNorm(
+    static func layerNorm(
         _ q: [Int32], _ input: GraphTensor, size n: Int, _ parameters: NormalizationParameters, to output: GraphTensor
     ) -> [Int32] {
         var result: [Int32] = []
@@ -65,7 +65,7 @@ public enum ReferenceOperations {
     }
 
     /// `[tokens, in]` times `weights` `[out, in]`, plus bias: `[tokens, out]`.
-    public static func linear(
+    static func linear(
         _ q: [Int32], _ input: GraphTensor, _ weights: [Int8], _ parameters: LinearParameters, to output: GraphTensor
     ) -> [Int32] {
         let outputs = parameters.multipliers.count
@@ -130,7 +130,7 @@ public enum ReferenceOperations {
     }
 
     /// Along pairs of equal shape: one product, one rescale.
-    public static func multiply(
+    static func multiply(
         _ a: [Int32], _ left: GraphTensor, _ b: [Int32], _ right: GraphTensor, _ multiplier: DyadicMultiplier,
         to output: GraphTensor
     ) -> [Int32] {
@@ -139,7 +139,7 @@ public enum ReferenceOperations {
     }
 
     /// Two rescales with one shift and one rounding.
-    public static func add(
+    static func add(
         _ a: [Int32], _ left: GraphTensor, _ b: [Int32], _ right: GraphTensor,
         _ multipliers: (left: DyadicMultiplier, right: DyadicMultiplier), to output: GraphTensor
     ) -> [Int32] {
@@ -152,7 +152,7 @@ public enum ReferenceOperations {
     }
 
     /// To another encoding.
-    public static func requantize(
+    static func requantize(
         _ q: [Int32], _ input: GraphTensor, _ multiplier: DyadicMultiplier, to output: GraphTensor
     ) -> [Int32] {
         let zero = Int64(input.encoding.zeroPoint)
@@ -160,7 +160,7 @@ public enum ReferenceOperations {
     }
 
     /// `y = x·H` by blocks, `H = base ⊗ Sylvester(power)`: butterflies for the Sylvester part, then sums over the base.
-    public static func hadamard(_ q: [Int32], _ input: GraphTensor, _ hadamard: Operation.Hadamard) -> [Int32] {
+    static func hadamard(_ q: [Int32], _ input: GraphTensor, _ hadamard: Operation.Hadamard) -> [Int32] {
         let (power, order) = (hadamard.power, hadamard.base.count)
         let isNegative = hadamard.base.map { row in row.utf8.map { $0 == UInt8(ascii: "-") } }
         var result = q.map { $0 &- input.encoding.zeroPoint }
