@@ -79,6 +79,14 @@ let package = Package(
         .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
         .testTarget(
+            name: "DyadTransformerTests",
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadFormats"]),
+        .testTarget(
+            name: "DyadEvaluationTests",
+            dependencies: [
+                "DyadEvaluation", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
