@@ -86,6 +86,14 @@ let package = Package(
                 "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
+            name: "DyadTransformerTests",
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadFormats"]),
+        .testTarget(
+            name: "DyadEvaluationTests",
+            dependencies: [
+                "DyadEvaluation", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
