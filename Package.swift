@@ -87,11 +87,12 @@ let package = Package(
             ]),
         .testTarget(
             name: "DyadTransformerTests",
-            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadFormats"]),
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats"]),
         .testTarget(
             name: "DyadEvaluationTests",
             dependencies: [
-                "DyadEvaluation", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats",
+                "DyadTestSupport", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
             name: "DyadQuantizationTests",
