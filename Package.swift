@@ -73,7 +73,12 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "DyadRuntimeTests", dependencies: ["DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats"]),
+        .target(
+            name: "DyadTestSupport", dependencies: ["DyadGraph", "DyadFormats"], path: "Tests/DyadTestSupport"),
+        .testTarget(name: "DyadGraphTests", dependencies: ["DyadGraph", "DyadTestSupport", "DyadFormats"]),
+        .testTarget(
+            name: "DyadRuntimeTests",
+            dependencies: ["DyadRuntime", "DyadGraph", "DyadTestSupport", "DyadTokenizer", "DyadFormats"]),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],

@@ -24,7 +24,9 @@ public enum FixedPoint {
     ///
     /// `numerator` and `denominator` are positive; `numerator < 2⁶²`. The quotient is brought into `[2⁶⁰, 2⁶²)` by an
     /// even power of two before the exact integer square root.
-    public static func squareRootOfRatio(_ numerator: UInt64, over denominator: UInt64) -> (mantissa: UInt64, shift: Int) {
+    public static func squareRootOfRatio(_ numerator: UInt64, over denominator: UInt64) -> (
+        mantissa: UInt64, shift: Int
+    ) {
         // quotient = ⌊numerator · 2^(2·half) / denominator⌋
         var half =
             (61 - (denominator.leadingZeroBitCount - numerator.leadingZeroBitCount)) >> 1

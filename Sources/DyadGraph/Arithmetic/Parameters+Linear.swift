@@ -97,6 +97,8 @@ extension GraphTensor {
 
     /// The stored integer for a centred value: the zero point added, clamped to the type's range. A u32 keeps its bits.
     @inlinable public func stored(_ centred: Int64) -> Int32 {
-        Int32(truncatingIfNeeded: min(max(centred &+ Int64(encoding.zeroPoint), type.range.lowerBound), type.range.upperBound))
+        Int32(
+            truncatingIfNeeded: min(
+                max(centred &+ Int64(encoding.zeroPoint), type.range.lowerBound), type.range.upperBound))
     }
 }
