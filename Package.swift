@@ -83,6 +83,9 @@ let package = Package(
         .testTarget(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
             exclude: ["Fixtures"]),
+        .testTarget(
+            name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
