@@ -32,7 +32,8 @@ public struct Checkpoint: Sendable {
     private init(folder: String) throws(DyadError) {
         let configPath = folder + "/config.json"
         let config = try MappedFile(configPath)
-        let root = JSONField(try JSONValue.parse(config.bytes, file: configPath), file: configPath)
+        let document = try JSONValue.parse(config.bytes, file: configPath)
+        let root = withExtendedLifetime(config) { JSONField(document, file: configPath) }
         let generationPath = folder + "/generation_config.json"
         var generation: JSONField?
         if FileKind(generationPath) == .file {

@@ -51,6 +51,9 @@ extension DecoderConfiguration {
         ropeTheta = try file.double(keys.name("rope.freq_base")) ?? 10_000
         if let dimension = try keys.optional("rope.dimension_count", in: Limits.headDimension) {
             rotaryFraction = Double(dimension) / Double(headDimension)
+            guard rotaryDimension == dimension else {
+                throw keys.unsupported("rope.dimension_count", "\(dimension)", "the head's \(headDimension)")
+            }
         }
         if family.interleavedInGGUF, rotaryDimension != headDimension {
             throw keys.unsupported("rope.dimension_count", "\(rotaryDimension)", "the head's \(headDimension)")
@@ -123,7 +126,7 @@ private struct Keys {
         for key in ["attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window", "expert_count"] {
             if let value = try file.double(name(key)), value != 0 { throw unsupported(key, "\(value)", "no such key") }
         }
-        for key in ["logit_scale", "residual_scale", "embedding_scale", "attention.scale"] {
+        for key in ["logit_scale", "residual_scale", "embedding_scale", "attention.scale", "rope.scale_linear"] {
             if let value = try file.double(name(key)), value != 1 { throw unsupported(key, "\(value)", "no such key") }
         }
         let key = "attention.value_length"

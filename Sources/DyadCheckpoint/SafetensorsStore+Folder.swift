@@ -21,7 +21,8 @@ extension SafetensorsStore {
                 remedy: "Download them; convert pytorch_model.bin with transformers' save_pretrained.")
         }
         let index = try MappedFile(indexPath)
-        let root = JSONField(try JSONValue.parse(index.bytes, file: indexPath), file: indexPath)
+        let document = try JSONValue.parse(index.bytes, file: indexPath)
+        let root = withExtendedLifetime(index) { JSONField(document, file: indexPath) }
         var fileOf: [(tensor: String, shard: String)] = []
         for (name, field) in try root.member("weight_map").members() {
             let shard = try field.string()

@@ -4,7 +4,7 @@ import DyadFormats
 protocol WeightStore: Sendable {
     /// The file that holds (or should hold) a tensor, for errors.
     func file(of name: String) -> String
-    /// The shape of a tensor, outermost dimension first; nil if it is not there.
+    /// The shape of a tensor, outermost dimension first; nil if it is not there. Throws if its elements are no floats.
     func shape(of name: String) throws(DyadError) -> [Int]?
     /// The elements in the canonical layout.
     func floats(_ name: String) throws(DyadError) -> [Float]
@@ -31,7 +31,14 @@ struct SafetensorsStore: WeightStore {
 
     private func find(_ name: String) throws(DyadError) -> TensorView? {
         guard let shard = shardOf[name] else { return nil }
-        return try shards[shard].tensor(name)
+        let view = try shards[shard].tensor(name)
+        guard GGUFTensorType(view.type) != nil else {
+            throw DyadError(
+                .unsupported, file: shards[shard].mapped.path, subject: name,
+                found: "elements of type \(view.type.rawValue)", expected: "F64, F32, F16 or BF16",
+                remedy: "Dyad starts from float checkpoints: use the one that is not quantised.")
+        }
+        return view
     }
 
     func shape(of name: String) throws(DyadError) -> [Int]? { try find(name)?.shape }
@@ -39,14 +46,14 @@ struct SafetensorsStore: WeightStore {
     func floats(_ name: String) throws(DyadError) -> [Float] { try find(name)?.floats() ?? [] }
 
     func view(_ name: String) throws(DyadError) -> TensorView? {
-        guard let view = try find(name), GGUFTensorType(view.type) != nil, view.type != .float64 else { return nil }
+        guard let view = try find(name), view.type != .float64 else { return nil }
         return view
     }
 
     func digest(into digest: inout SHA256) throws(DyadError) {
         for file in documents + shards.map({ $0.mapped }) {
             digest.update("\(file.count)\n")
-            digest.update(file.bytes)
+            withExtendedLifetime(file) { digest.update(file.bytes) }
         }
     }
 }
@@ -93,7 +100,7 @@ struct GGUFStore: WeightStore {
 
     func digest(into digest: inout SHA256) throws(DyadError) {
         digest.update("\(gguf.mapped.count)\n")
-        digest.update(gguf.mapped.bytes)
+        withExtendedLifetime(gguf.mapped) { digest.update(gguf.mapped.bytes) }
     }
 }
 

@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func numbersKeepTheirValue() throws {
-        for value in [0.1, 1e-300, .greatestFiniteMagnitude, -5e-324] {
+        for value in [0.1, 1e-300, .greatestFiniteMagnitude, -Double.leastNonzeroMagnitude] {
             #expect(try JSONValue.parse(JSONValue.number(value).text()).double == value)
         }
         #expect(JSONValue.number(Float(0.1)).text() == "0.1")
