@@ -38,8 +38,7 @@ lint:
 
 docs: ## the DocC pages, into .build/docs
 	@mkdir -p .build
-	$(DOCC) convert docs/Dyad.docc --warnings-as-errors --output-path .build/docs \
-	    --fallback-display-name Dyad --fallback-bundle-identifier org.dyad.docs
+	$(DOCC) convert docs/Dyad.docc --warnings-as-errors --output-path .build/docs
 
 fixtures: ## write the golden files of the tests again
 	scripts/fixtures/all
