@@ -45,7 +45,7 @@ let package = Package(
                 .unsafeFlags(
                     ["-L\(libtorch)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib"],
                     torchTrait),
-                // Not libtorch.so: it is an empty shell, which in PyPI's build pulls in all of CUDA's libraries.
+                .linkedLibrary("torch", torchTrait),
                 .linkedLibrary("torch_cpu", torchTrait),
                 .linkedLibrary("c10", torchTrait),
             ]),
