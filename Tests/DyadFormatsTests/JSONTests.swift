@@ -50,6 +50,7 @@ import Testing
         for filler in ["", filler] {
             let value = try JSONValue.parse("{\(filler)\"\(composed)\":1,\"\(decomposed)\":2}")
             #expect(value[composed] == 1 && value[decomposed] == 2)
+            #expect(JSONValue.string(composed) != .string(decomposed))
         }
     }
 
