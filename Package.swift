@@ -73,10 +73,18 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .target(name: "DyadTestSupport", dependencies: ["DyadGraph", "DyadFormats"], path: "Tests/DyadTestSupport"),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"],
-            exclude: ["Fixtures"]),
+            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
+        .testTarget(name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"]),
+        .testTarget(
+            name: "DyadQuantizationTests",
+            dependencies: [
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,
