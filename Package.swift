@@ -81,6 +81,11 @@ let package = Package(
         .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
         .testTarget(name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"]),
         .testTarget(
+            name: "DyadRuntimeTests",
+            dependencies: [
+                "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",

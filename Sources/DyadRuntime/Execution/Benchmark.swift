@@ -63,11 +63,8 @@ public struct Benchmark: Sendable {
     /// The largest resident memory of this process so far, in bytes.
     public static func peakResidentBytes() -> Int {
         var usage = rusage()
-        #if canImport(Glibc)
-            guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
-        #else
-            guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
-        #endif
+        let thisProcess: Int32 = 0  // RUSAGE_SELF, which has another type on every system
+        guard getrusage(thisProcess, &usage) == 0 else { return 0 }
         #if canImport(Darwin)
             return usage.ru_maxrss
         #else

@@ -6,7 +6,8 @@ extension PlanBuilder {
     /// `multiply` alone, or with the `hadamard` and the `requantize` that alone read its result.
     mutating func addGated(_ multiply: Operation.Binary, at index: Int) throws(DyadError) {
         let first = try binary(multiply, .multiply, graph.operations[index].name)
-        guard let second = onlyReader(of: multiply.output), case .hadamard(let hadamard) = graph.operations[second].kind,
+        guard let second = onlyReader(of: multiply.output),
+            case .hadamard(let hadamard) = graph.operations[second].kind,
             let third = onlyReader(of: hadamard.output), case .requantize(let requantize) = graph.operations[third].kind
         else {
             append(first, fusing: [])
@@ -66,7 +67,8 @@ extension PlanBuilder {
             stages.probabilities = PlannedTensor(exponential.output, output, storedType: .u16)
             stages.prefixWeights = exponential.prefixWeights.map { planned($0) }
             try finish(
-                attention, stages, scores: scores, valueCache: late.cache, output: late.output, last: last, fused: fused)
+                attention, stages, scores: scores, valueCache: late.cache, output: late.output, last: last, fused: fused
+            )
         default:
             throw unsupported(weigherName, "scores that go to another operation", shape)
         }
@@ -97,7 +99,8 @@ extension PlanBuilder {
         let cache = graph.caches[valueCache]
         let name = graph.operations[last].name
         guard cache.keyValueHeads == attention.key_value_heads else {
-            throw unsupported(name, "\(cache.keyValueHeads) value heads", "\(attention.key_value_heads), as for the keys")
+            throw unsupported(
+                name, "\(cache.keyValueHeads) value heads", "\(attention.key_value_heads), as for the keys")
         }
         var attention = attention
         attention.value_dimension = cache.headDimension
@@ -106,34 +109,13 @@ extension PlanBuilder {
         caches[valueCache].asValues = true
         var prefixValues: [Int8] = []
         if let constant = cache.prefix {
-            prefixValues = try program.elements(of: constant, as: UInt8.self).map { Int8(truncatingIfNeeded: Int($0) - 128) }
+            prefixValues = try program.elements(of: constant, as: UInt8.self).map {
+                Int8(truncatingIfNeeded: Int($0) - 128)
+            }
         }
         let operation = try AttentionOperation(
             name: name, queries: scores.input, output: planned(output), keyCache: scores.cache, valueCache: valueCache,
             parameters: attention, stages: stages, prefixValues: prefixValues)
         append(operation, fusing: fused + [last])
-    }
-}
-
-extension Operation.Kind {
-    /// The tensors that the operation reads, each once an operand.
-    var reads: [TensorID] {
-        switch self {
-        case .embed: []
-        case .rmsNorm(let norm), .layerNorm(let norm): [norm.input]
-        case .linear(let linear), .logits(let linear): [linear.input]
-        case .rotary(let rotary): [rotary.input]
-        case .cacheAppend(let append): [append.input]
-        case .matmul(let matmul): [matmul.input]
-        case .mask(let unary), .softmax(let unary): [unary.input]
-        case .exponential(let exponential): [exponential.input]
-        case .lateAttention(let late): [late.exponentials] + (late.prefixWeights.map { [$0] } ?? [])
-        case .lookup(let lookup): [lookup.input]
-        case .multiply(let binary), .add(let binary): [binary.left, binary.right]
-        case .requantize(let requantize): [requantize.input]
-        case .hadamard(let hadamard): [hadamard.input]
-        case .concatenate(let concatenate): concatenate.inputs
-        case .slice(let slice): [slice.input]
-        }
     }
 }

@@ -34,7 +34,7 @@ struct PlanBuilder {
         isFused = Array(repeating: false, count: graph.operations.count)
         var readers = [[Int]](repeating: [], count: graph.tensors.count)
         for (index, operation) in graph.operations.enumerated() {
-            for input in operation.kind.reads { readers[input].append(index) }
+            for input in operation.kind.inputs { readers[input].append(index) }
         }
         self.readers = readers
     }
@@ -164,7 +164,7 @@ struct PlanBuilder {
 
     private mutating func add(_ rotary: Operation.Rotary, _ name: String) throws(DyadError) {
         operations.append(
-            try RotaryOperation(
+            RotaryOperation(
                 name: name, input: tensor(rotary.input), output: tensor(rotary.output), dimension: rotary.headDimension,
                 rotated: rotary.rotated, cosine: try table(rotary.cosine), sine: try table(rotary.sine),
                 rescale: try graph.rotaryMultiplier(rotary, name: name)))

@@ -50,16 +50,19 @@ public struct Sampler: Sendable {
         func require(_ condition: Bool, _ name: String, _ value: Double, _ expected: String) throws(DyadError) {
             guard condition else {
                 throw DyadError(
-                    .usage, subject: name, found: "\(value)", expected: expected, remedy: "Choose a value in this range.")
+                    .usage, subject: name, found: "\(value)", expected: expected,
+                    remedy: "Choose a value in this range.")
             }
         }
         let temperature = options.temperature
-        try require(temperature == 0 || (0.001...1000).contains(temperature), "temperature", temperature, "0, or 0.001 to 1000")
+        try require(
+            temperature == 0 || (0.001...1000).contains(temperature), "temperature", temperature, "0, or 0.001 to 1000")
         try require(options.topK >= 0, "top-k", Double(options.topK), "0 or more")
         try require(options.topP > 0 && options.topP <= 1, "top-p", options.topP, "more than 0, at most 1")
         try require((0...1).contains(options.minP), "min-p", options.minP, "0 to 1")
         try require(
-            (0.01...100).contains(options.repetitionPenalty), "repetition penalty", options.repetitionPenalty, "0.01 to 100")
+            (0.01...100).contains(options.repetitionPenalty), "repetition penalty", options.repetitionPenalty,
+            "0.01 to 100")
         self.options = options
         random = RandomSource(seed: options.seed)
         exponentFactor = temperature == 0 ? 0 : Int64((1.4426950408889634 / temperature * 4_294_967_296).rounded())
@@ -110,13 +113,12 @@ public struct Sampler: Sendable {
     /// Tokens in the order of their ids with their weights; those below half of a unit are gone.
     private func weighted(_ logits: [Int32]) -> [Candidate] {
         let maximum = Int64(logits.max() ?? 0)
-        // Exponents of −32 and less (in units of 2⁻²⁴) round to weight 0: leave them out before any arithmetic.
-        let reach = Int64((Int64(32) << 48) / max(exponentFactor >> 8, 1)) + 1
+        // A weight of less than half a unit, 2^−32 of the largest, rounds to 0: left out, and the products below fit 64 bits.
+        let reach = (Int64(1) << 53) / exponentFactor + 1
         var candidates: [Candidate] = []
         for (token, logit) in logits.enumerated() where maximum - Int64(logit) <= reach {
-            let difference = (Int64(logit) - maximum).multipliedFullWidth(by: exponentFactor)
-            let exponent = Int64(truncatingIfNeeded: difference.high << 40 | Int64(truncatingIfNeeded: difference.low >> 24))
-            let weight = FixedPoint.exponential(unit: Self.unit, exponent: exponent)
+            let weight = FixedPoint.exponential(
+                unit: Self.unit, exponent: ((Int64(logit) - maximum) * exponentFactor) >> 24)
             if weight > 0 { candidates.append(Candidate(token: Int32(token), weight: UInt64(weight))) }
         }
         return candidates
