@@ -23,7 +23,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["no-such-org/no-such-model", "/no/such/path", "no/such/model", "../no-such-model", "~/no-such-model", ""])
+    @Test(arguments: [
+        "no-such-org/no-such-model", "/no/such/path", "no/such/model", "../no-such-model", "~/no-such-model", "",
+    ])
     func whatIsNeitherPathNorDownloadedIsMissing(name: String) {
         let error = #expect(throws: DyadError.self) { try Checkpoint.open(name) }
         #expect(error?.reason == .missing && error?.file == name)
