@@ -23,13 +23,14 @@ import Testing
     @Test(.enabled(if: Place.exists(Place.smolLM2), "no SmolLM2 under .deps/models"))
     func smolLM2DecodesToWhatWasEncoded() throws {
         let tokenizer = try Real.smolLM2.get()
-        // The vocabulary lacks eight bytes; Hugging Face's tokenizers drop them, too.
+        // The vocabulary lacks 21 bytes, eight of which occur in UTF-8; Hugging Face's tokenizers drop them, too.
         let known = Set((UInt8(0)...255).filter { tokenizer.id(ofToken: ByteAlphabet.string(of: $0)) != nil })
-        #expect(known.count > 240)
+        #expect(known.count == 235)
         var random = Seeded(state: 2)
         for length in 0..<200 {
             let scalars = random.text(length).unicodeScalars
-            let text = String(String.UnicodeScalarView(scalars.filter { UTF8.encode($0)?.allSatisfy(known.contains) ?? false }))
+            let text = String(
+                String.UnicodeScalarView(scalars.filter { UTF8.encode($0)?.allSatisfy(known.contains) ?? false }))
             let ids = tokenizer.encode(text, parseSpecial: false)
             #expect(bytes(tokenizer.decode(ids)) == bytes(text))
             #expect(bytes(Self.streamed(tokenizer, ids).joined()) == bytes(text))

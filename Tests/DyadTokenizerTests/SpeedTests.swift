@@ -13,7 +13,8 @@ import Testing
         return [
             ("one letter", String(repeating: "a", count: count)), ("spaces", String(repeating: " ", count: count)),
             ("line feeds", String(repeating: "\n", count: count)), ("digits", String(repeating: "7", count: count)),
-            ("upper case", String(repeating: "A", count: count)), ("ideographs", String(repeating: "東", count: count / 3)),
+            ("upper case", String(repeating: "A", count: count)),
+            ("ideographs", String(repeating: "東", count: count / 3)),
             ("prose", String(repeating: word, count: count / word.utf8.count)), ("noise", random.text(count / 3)),
             ("space and letter", String(repeating: " a", count: count / 2)),
             ("punctuation", String(repeating: "<", count: count)),

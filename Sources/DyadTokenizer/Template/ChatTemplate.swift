@@ -84,7 +84,8 @@ extension Tokenizer {
         guard let source = chatTemplateSource else {
             throw DyadError(
                 .missing, file: parts.file, subject: "chat template", found: "none",
-                expected: "a model made for chat", remedy: "Use the model's instruct variant, or generate from a prompt.")
+                expected: "a model made for chat",
+                remedy: "Use the model's instruct variant, or generate from a prompt.")
         }
         var all = JSONObject()
         all["bos_token"] = bosID.flatMap(token).map(JSONValue.string) ?? ""

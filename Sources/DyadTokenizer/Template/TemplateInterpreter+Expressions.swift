@@ -51,7 +51,8 @@ extension TemplateInterpreter {
         return values
     }
 
-    private mutating func map(_ members: [(TemplateExpression, TemplateExpression)]) throws(DyadError) -> TemplateValue {
+    private mutating func map(_ members: [(TemplateExpression, TemplateExpression)]) throws(DyadError) -> TemplateValue
+    {
         try charge(elements: members.count)
         var map = TemplateMap()
         for (key, value) in members {
@@ -103,7 +104,9 @@ extension TemplateInterpreter {
         guard let expression else { return nil }
         let value = try evaluate(expression)
         if case .none = value { return nil }
-        guard let integer = value.integer else { throw TemplateFailure.value(line, value.kind, "an integer in a slice") }
+        guard let integer = value.integer else {
+            throw TemplateFailure.value(line, value.kind, "an integer in a slice")
+        }
         return integer
     }
 
@@ -188,9 +191,12 @@ extension TemplateInterpreter {
             result = left.dividedReportingOverflow(by: right)
             let rest = left.remainderReportingOverflow(dividingBy: right).partialValue
             let isBelow = rest != 0 && (rest < 0) != (right < 0)
-            result.partialValue = operation == "%" ? (isBelow ? rest + right : rest) : result.partialValue - (isBelow ? 1 : 0)
+            result.partialValue =
+                operation == "%" ? (isBelow ? rest + right : rest) : result.partialValue - (isBelow ? 1 : 0)
         default:
-            guard right >= 0, right < 64 else { throw TemplateFailure.unsupported(line, "the power \(right)", "0 to 63") }
+            guard right >= 0, right < 64 else {
+                throw TemplateFailure.unsupported(line, "the power \(right)", "0 to 63")
+            }
             result = (1, false)
             for _ in 0..<right where !result.overflow {
                 result = result.partialValue.multipliedReportingOverflow(by: left)

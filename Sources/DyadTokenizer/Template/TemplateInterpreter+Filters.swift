@@ -1,7 +1,9 @@
 import DyadFormats
 
 extension TemplateInterpreter {
-    mutating func filter(_ name: String, _ value: TemplateValue, _ call: TemplateCall) throws(DyadError) -> TemplateValue {
+    mutating func filter(_ name: String, _ value: TemplateValue, _ call: TemplateCall) throws(DyadError)
+        -> TemplateValue
+    {
         switch name {
         case "trim": return .string(TemplateText.trim(value.text, try call.string(0, "chars")))
         case "upper": return .string(value.text.uppercased())
@@ -32,7 +34,8 @@ extension TemplateInterpreter {
             if let integer = Self.integer(value) { return .integer(integer) }
             return .integer(try call.integer(0, "default") ?? 0)
         case "float":
-            return .decimal(value.number ?? Double(TemplateText.trim(value.text, nil)) ?? call.value(0, "default")?.number ?? 0)
+            return .decimal(
+                value.number ?? Double(TemplateText.trim(value.text, nil)) ?? call.value(0, "default")?.number ?? 0)
         case "abs":
             if let integer = value.integer { return .integer(integer < 0 ? 0 &- integer : integer) }
             guard let number = value.number else { throw call.refuses(value, "a number") }
@@ -48,7 +51,9 @@ extension TemplateInterpreter {
             if case .undefined = value { return .list([]) }
             guard case .map(let map) = value else { throw call.refuses(value, "a mapping") }
             var members = map.members
-            if name == "dictsort" { members.sort { $0.key.unicodeScalars.lexicographicallyPrecedes($1.key.unicodeScalars) } }
+            if name == "dictsort" {
+                members.sort { $0.key.unicodeScalars.lexicographicallyPrecedes($1.key.unicodeScalars) }
+            }
             return .list(members.map { .list([.string($0.key), $0.value]) })
         }
         guard let elements = value.elements else { throw call.refuses(value, "a list") }
@@ -125,7 +130,8 @@ extension TemplateInterpreter {
         }
     }
 
-    private mutating func attributes(_ path: String, of elements: [TemplateValue]) throws(DyadError) -> [TemplateValue] {
+    private mutating func attributes(_ path: String, of elements: [TemplateValue]) throws(DyadError) -> [TemplateValue]
+    {
         var result: [TemplateValue] = []
         for element in elements { result.append(try attribute(path: path, of: element)) }
         return result
@@ -141,7 +147,8 @@ extension TemplateInterpreter {
         return value
     }
 
-    private mutating func mapped(_ elements: [TemplateValue], _ call: TemplateCall) throws(DyadError) -> [TemplateValue] {
+    private mutating func mapped(_ elements: [TemplateValue], _ call: TemplateCall) throws(DyadError) -> [TemplateValue]
+    {
         var result: [TemplateValue] = []
         if case .string(let path)? = call.named["attribute"] {
             result = try attributes(path, of: elements)
@@ -172,7 +179,8 @@ extension TemplateInterpreter {
         return result
     }
 
-    private mutating func sorted(_ elements: [TemplateValue], _ call: TemplateCall) throws(DyadError) -> [TemplateValue] {
+    private mutating func sorted(_ elements: [TemplateValue], _ call: TemplateCall) throws(DyadError) -> [TemplateValue]
+    {
         let isReversed = call.value(0, "reverse")?.isTrue ?? false
         let isCaseSensitive = call.value(1, "case_sensitive")?.isTrue ?? false
         let path = try call.string(2, "attribute")
@@ -186,7 +194,9 @@ extension TemplateInterpreter {
             keyed.append((key, element))
         }
         // Swift's sort is stable, and so is Python's, in both directions.
-        keyed.sort { (isReversed ? TemplateValue.isLess($1.key, $0.key) : TemplateValue.isLess($0.key, $1.key)) ?? false }
+        keyed.sort {
+            (isReversed ? TemplateValue.isLess($1.key, $0.key) : TemplateValue.isLess($0.key, $1.key)) ?? false
+        }
         return keyed.map(\.value)
     }
 }

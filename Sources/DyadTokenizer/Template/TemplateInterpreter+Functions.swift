@@ -4,7 +4,8 @@ extension TemplateInterpreter {
     /// The functions every template can call.
     static let functions: Set<String> = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
 
-    mutating func call(_ callee: TemplateExpression, _ arguments: TemplateArguments) throws(DyadError) -> TemplateValue {
+    mutating func call(_ callee: TemplateExpression, _ arguments: TemplateArguments) throws(DyadError) -> TemplateValue
+    {
         let function = try evaluate(callee)
         guard case .callable(let callable) = function else {
             throw TemplateFailure.value(line, "a call of \(function.kind)", "a function")

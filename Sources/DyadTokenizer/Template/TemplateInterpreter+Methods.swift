@@ -92,7 +92,8 @@ extension TemplateInterpreter {
         case "islower": return (text != text.uppercased() && text == text.lowercased()).asValue
         case "removeprefix":
             let part = try call.requiredString(0, "prefix")
-            return .string(text.utf8.starts(with: part.utf8) ? String(scalars.dropFirst(part.unicodeScalars.count)) : text)
+            return .string(
+                text.utf8.starts(with: part.utf8) ? String(scalars.dropFirst(part.unicodeScalars.count)) : text)
         default:
             let part = try call.requiredString(0, "suffix")
             let matches = text.utf8.reversed().starts(with: part.utf8.reversed())

@@ -135,7 +135,9 @@ struct TemplateInterpreter {
 
     private mutating func execute(_ loop: TemplateLoop) throws(DyadError) {
         let value = try evaluate(loop.items)
-        guard var items = value.elements else { throw TemplateFailure.value(line, value.kind, "something to loop over") }
+        guard var items = value.elements else {
+            throw TemplateFailure.value(line, value.kind, "something to loop over")
+        }
         try charge(elements: items.count)
         if let condition = loop.condition {
             var chosen: [TemplateValue] = []

@@ -243,8 +243,9 @@ struct TemplateLexer {
         let scalar = source[position]
         if scalar == "_" || scalar.properties.isAlphabetic {
             let start = position
-            while position < source.count, source[position] == "_" || source[position].properties.isAlphabetic
-                || ("0"..."9").contains(source[position])
+            while position < source.count,
+                source[position] == "_" || source[position].properties.isAlphabetic
+                    || ("0"..."9").contains(source[position])
             { position += 1 }
             return append(.name(TemplateText.string(source[start..<position])))
         }

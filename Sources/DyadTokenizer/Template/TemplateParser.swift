@@ -83,7 +83,8 @@ struct TemplateParser {
     mutating func link() throws(DyadError) {
         chain += 1
         guard chain <= Self.chainLimit else {
-            throw TemplateFailure.syntax(line, "an expression of more than \(Self.chainLimit) operators", "a shorter one")
+            throw TemplateFailure.syntax(
+                line, "an expression of more than \(Self.chainLimit) operators", "a shorter one")
         }
     }
 

@@ -92,7 +92,8 @@ extension TemplateValue {
     {
         guard let indent, !parts.isEmpty else { return open + parts.joined(separator: ", ") + close }
         let inner = "\n" + String(repeating: " ", count: indent * (depth + 1))
-        return open + inner + parts.joined(separator: "," + inner) + "\n" + String(repeating: " ", count: indent * depth)
+        return open + inner + parts.joined(separator: "," + inner) + "\n"
+            + String(repeating: " ", count: indent * depth)
             + close
     }
 }
