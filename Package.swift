@@ -86,6 +86,15 @@ let package = Package(
                 "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
+            name: "DyadTransformerTests",
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats"]),
+        .testTarget(
+            name: "DyadEvaluationTests",
+            dependencies: [
+                "DyadTestSupport", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",

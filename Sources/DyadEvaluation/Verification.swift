@@ -39,11 +39,11 @@ public struct Verification {
         case .reference:
             let expected = try referenceTensors(program, tokens)
             let session = try Runtime(program: program, options: options).makeSession(observing: true)
-            var found: [TensorID: [Int32]] = [:]
-            session.observer = { tensor in found[tensor.id, default: []] += tensor.values }
+            var found: [String: [Int32]] = [:]
+            session.observer = { tensor in found[tensor.name, default: []] += tensor.values }
             _ = try session.evaluate(tokens, droppingPrefix: false) { _, _ in }
             let rows = program.graph.tensors.indices.compactMap { id -> Row? in
-                guard let wanted = expected[id], let got = found[id] else { return nil }
+                guard let wanted = expected[id], let got = found[program.graph.tensors[id].name] else { return nil }
                 return compare(program.graph.tensors[id], wanted, got)
             }
             return Verification(rows: rows, tokens: tokens.count, opponent: opponent)

@@ -31,8 +31,17 @@ public struct ConstantData: Sendable {
     }
 }
 
+extension ConstantData: Equatable {
+    /// Whether the bytes are equal. Linear in their number.
+    public static func == (left: ConstantData, right: ConstantData) -> Bool {
+        left.withUnsafeBytes { a in
+            right.withUnsafeBytes { b in a.elementsEqual(b) }
+        }
+    }
+}
+
 /// A complete program: the graph, its constants, and what belongs to it in the file.
-public struct IntegerProgram: Sendable {
+public struct IntegerProgram: Equatable, Sendable {
     public var graph: IntegerGraph
     /// Bytes by constant name.
     public var constants: [String: ConstantData]

@@ -14,17 +14,6 @@ enum Terminal {
     static func print(_ text: String, terminator: String = "\n") {
         FileHandle.standardOutput.write(Data((text + terminator).utf8))
     }
-
-    /// Peak memory of this process so far.
-    static var peakResidentBytes: Int {
-        var usage = rusage()
-        guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
-        #if canImport(Darwin)
-            return usage.ru_maxrss
-        #else
-            return usage.ru_maxrss * 1024
-        #endif
-    }
 }
 
 /// A line on standard error that is rewritten on a terminal, and printed every ten seconds elsewhere.

@@ -23,7 +23,7 @@ public final class Session {
     private var logitRows: AlignedMemory
     private var logitRowCapacity = 1
 
-    /// Rows of logits computed together by ``evaluate(_:_:)``.
+    /// Rows of logits computed together by ``evaluate(_:droppingPrefix:_:)``.
     private static let evaluatedRows = 64
 
     private var plan: ExecutionPlan { runtime.plan }
@@ -123,14 +123,17 @@ public final class Session {
     /// Appends `tokens` and hands over the logits behind every one of them, some rows at a time.
     ///
     /// - Parameters:
-    ///   - tokens: an empty session drops the prefix from them, whose tokens then have no logits.
+    ///   - tokens: what to append.
+    ///   - droppingPrefix: whether an empty session drops the prefix from them, whose tokens then have no logits. A
+    ///     measurement that scores every token passes false.
     ///   - body: is given the index in `tokens` of the first row's token and the rows, `[rows, vocabulary]` at scale 2⁻¹⁶,
     ///     valid during the call.
     /// - Throws: as ``prefill(_:)``, and what `body` throws; the session then holds only a part of the tokens.
     public func evaluate(
-        _ tokens: [Int32], _ body: (_ first: Int, _ rows: UnsafeBufferPointer<Int32>) throws(DyadError) -> Void
+        _ tokens: [Int32], droppingPrefix: Bool = true,
+        _ body: (_ first: Int, _ rows: UnsafeBufferPointer<Int32>) throws(DyadError) -> Void
     ) throws(DyadError) {
-        let dropped = droppedCount(of: tokens)
+        let dropped = droppingPrefix ? droppedCount(of: tokens) : 0
         try check(tokens, dropped: dropped)
         let vocabulary = runtime.vocabularySize
         if logitRowCapacity < Self.evaluatedRows {

@@ -56,7 +56,8 @@ struct Attention {
         let maximum = try tokenScores.detach().amax([-1], keepDim: true)
         let exponentials = try pass.site(.exponentials, try (tokenScores - maximum).exp().to(q.dtype))
         var numerator = try product(
-            exponentials, try v.narrow(2, start: prefixCount, length: tokens)).to(.float32)
+            exponentials, try v.narrow(2, start: prefixCount, length: tokens)
+        ).to(.float32)
         var denominator = try exponentials.sum([-1], keepDim: true, dtype: .float32)
         if prefixCount > 0 {
             // e^60 is far beyond what the integer form can hold, and keeps float32 finite.
