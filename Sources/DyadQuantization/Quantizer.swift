@@ -107,7 +107,7 @@ public struct Quantizer {
                 expected: "ids below \(decoder.configuration.vocabularySize)", remedy: "Correct the recipe.")
         case .automatic:
             // The sink shows in any text: a few short windows decide as well as many.
-            let windows = text.calibration.prefix(4).map { Array($0.prefix(512)) }
+            let windows = text.calibration.prefix(4).map { Array($0.prefix(256)) }
             return [
                 try PrefixSearch.bestToken(decoder, tokenizer: tokenizer, windows: windows, progress: progress)
             ]

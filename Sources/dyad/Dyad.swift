@@ -10,7 +10,7 @@ struct Dyad: ParsableCommand {
         abstract: "Turns a language model into a static, integer-only program for mobile NPUs, and proves it.",
         version: dyadVersion,
         subcommands: [
-            Quantize.self, Evaluate.self, Tokenize.self, BenchmarkCommand.self,
+            Quantize.self, Evaluate.self, Generate.self, Chat.self, Tokenize.self, BenchmarkCommand.self, Inspect.self,
             Verify.self, Recipes.self,
         ])
 
