@@ -37,6 +37,31 @@ import Testing
         }
     }
 
+    /// The widths of a real model: several row blocks, tasks and tiles in every kernel.
+    @Test(arguments: [8, 4]) func aBlockOfSmolLM2EqualsTheReference(_ bits: Int) throws {
+        var shape = DecoderShape.smolLM2
+        shape.layers = 1
+        shape.vocabulary = 1000
+        shape.maximumContext = 231
+        shape.weightBits = bits
+        shape.hasWideDownInput = bits == 8
+        let program = shape.program(seed: 11)
+        let tokens = Self.tokens(of: program, seed: 11)
+        let expected = try ReferenceInterpreter(program).run(tokens: tokens)
+        for kernels in KernelSet.available {
+            for (threads, chunk) in [(1, 512), (2, 512), (2, 64)] {
+                let runtime = try Runtime(
+                    program: program, options: .init(threads: threads, kernels: kernels, prefillChunk: chunk))
+                let session = try runtime.makeSession()
+                var logits: [Int32] = []
+                try session.evaluate(tokens) { _, rows in logits += rows }
+                #expect(logits == expected, "\(kernels.name), \(threads) threads, chunks of \(chunk)")
+                session.reset()
+                #expect(try session.prefill(tokens) == Array(expected.suffix(shape.vocabulary)))
+            }
+        }
+    }
+
     /// Where logits differ, this names the first tensor that does.
     @Test(arguments: shapes.indices)
     func everyTensorEqualsTheReference(_ index: Int) throws {
