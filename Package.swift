@@ -73,10 +73,34 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"]),
+        .target(name: "DyadTestSupport", dependencies: ["DyadGraph", "DyadFormats"], path: "Tests/DyadTestSupport"),
+        .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
-            name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"],
-            exclude: ["Fixtures"]),
+            name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
+        .testTarget(
+            name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"], exclude: ["Fixtures"]
+        ),
+        .testTarget(
+            name: "DyadRuntimeTests",
+            dependencies: [
+                "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
+            name: "DyadTransformerTests",
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats"]),
+        .testTarget(
+            name: "DyadEvaluationTests",
+            dependencies: [
+                "DyadTestSupport", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
+            name: "DyadQuantizationTests",
+            dependencies: [
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,

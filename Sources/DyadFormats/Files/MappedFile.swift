@@ -15,7 +15,8 @@ public final class MappedFile: @unchecked Sendable {
 
     /// The path as given.
     public let path: String
-    /// The contents. Valid as long as this object lives. Empty for an empty file.
+    /// The contents; empty for an empty file. Valid only while this object lives: keep it in a property, or wrap the
+    /// use in `withExtendedLifetime`. `MappedFile(path).bytes` dangles at once.
     public let bytes: UnsafeRawBufferPointer
 
     /// The number of bytes.

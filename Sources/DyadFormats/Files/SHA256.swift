@@ -21,7 +21,7 @@ public struct SHA256 {
     /// A digest of nothing yet.
     public init() {}
 
-    /// Appends bytes. Linear, about 200 to 300 MB/s.
+    /// Appends bytes. Linear, about 300 MB/s.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         length &+= UInt64(bytes.count)
         var rest = bytes[...]

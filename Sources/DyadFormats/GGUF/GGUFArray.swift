@@ -98,7 +98,8 @@ public struct GGUFArray: Sendable {
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(DyadError) -> R) throws(DyadError) -> R {
         switch storage {
         case .mapped(let mapped, let range, _):
-            return try body(UnsafeRawBufferPointer(rebasing: mapped.bytes[range]))
+            let result = try body(UnsafeRawBufferPointer(rebasing: mapped.bytes[range]))
+            return withExtendedLifetime(mapped) { result }
         case .owned(let bytes):
             return try bytes.withUnsafeBufferPointer { (buffer) throws(DyadError) in
                 try body(UnsafeRawBufferPointer(buffer))
@@ -110,7 +111,8 @@ public struct GGUFArray: Sendable {
         switch storage {
         case .mapped(let mapped, let range, let subject):
             var cursor = GGUFCursor(bytes: mapped.bytes, position: range.lowerBound, file: mapped.path, mapped: mapped)
-            return try body(&cursor, subject)
+            let result = try body(&cursor, subject)
+            return withExtendedLifetime(mapped) { result }
         case .owned(let bytes):
             return try bytes.withUnsafeBufferPointer { (buffer) throws(DyadError) in
                 var cursor = GGUFCursor(

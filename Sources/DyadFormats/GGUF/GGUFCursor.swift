@@ -50,6 +50,13 @@ struct GGUFCursor {
         return string
     }
 
+    /// A string that is not empty.
+    mutating func name(subject: String) throws(DyadError) -> String {
+        let name = try string(subject: subject)
+        guard !name.isEmpty else { throw failure(subject, "an empty name", "a name") }
+        return name
+    }
+
     mutating func valueType(subject: String) throws(DyadError) -> GGUFValueType {
         let code = try number(UInt32.self, subject: subject)
         guard let type = GGUFValueType(rawValue: code) else {

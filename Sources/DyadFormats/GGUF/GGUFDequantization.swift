@@ -7,7 +7,7 @@ extension GGUFTensorType {
     /// - Parameters:
     ///   - bytes: whole blocks; need not be aligned.
     ///   - output: as many elements as the blocks hold; may be uninitialised.
-    /// - Complexity: linear; about 1 to 2 G elements/s.
+    /// - Complexity: linear; more than 1 G elements/s where memory keeps up.
     public func dequantize(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableBufferPointer<Float>) {
         let blocks = bytes.count / blockBytes
         precondition(bytes.count == blocks * blockBytes && output.count == blocks * blockSize)

@@ -43,7 +43,7 @@ public struct GGUFFile: Sendable {
         var metadata: [(key: String, value: GGUFValue)] = []
         var values: [ExactString: GGUFValue] = [:]
         for index in 0..<valueCount {
-            let key = try cursor.string(subject: "metadata key \(index)")
+            let key = try cursor.name(subject: "metadata key \(index)")
             let value = try cursor.value(try cursor.valueType(subject: key), subject: key)
             guard values.updateValue(value, forKey: ExactString(key)) == nil else {
                 throw cursor.failure(key, "the key twice", "every key once")
@@ -86,7 +86,7 @@ public struct GGUFFile: Sendable {
     }
 
     private static func record(_ cursor: inout GGUFCursor, _ index: Int) throws(DyadError) -> Record {
-        let name = try cursor.string(subject: "name of tensor \(index)")
+        let name = try cursor.name(subject: "name of tensor \(index)")
         let dimensions = try cursor.number(UInt32.self, subject: name)
         guard dimensions <= dimensionLimit else {
             throw cursor.failure(name, "\(dimensions) dimensions", "at most \(dimensionLimit)")
@@ -234,9 +234,10 @@ public struct GGUFTensor: @unchecked Sendable {
 
     /// The elements as `Float`, row-major. Linear; allocates the result.
     public func floats() -> [Float] {
-        [Float](unsafeUninitializedCapacity: count) { output, filled in
+        let floats = [Float](unsafeUninitializedCapacity: count) { output, filled in
             type.dequantize(bytes, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
             filled = count
         }
+        return withExtendedLifetime(owner) { floats }
     }
 }

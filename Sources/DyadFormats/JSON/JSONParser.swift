@@ -10,7 +10,7 @@ extension JSONValue {
     ///   - file: the file it is from, for errors.
     ///   - subject: the part of the file, for errors (`header`); the byte's position is appended.
     /// - Throws: ``DyadError`` with reason `malformed`.
-    /// - Complexity: linear; about 100 MB/s.
+    /// - Complexity: linear; about 50 MB/s.
     public static func parse(_ bytes: UnsafeRawBufferPointer, file: String? = nil, subject: String? = nil)
         throws(DyadError) -> JSONValue
     {

@@ -13,6 +13,16 @@ public struct TensorView: @unchecked Sendable {
     /// The file; hold it (or this view) while using ``bytes``.
     public let owner: MappedFile
 
+    /// Describes mapped bytes; traps if they are not as many as type and shape say.
+    public init(name: String, type: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: MappedFile) {
+        precondition(type.byteCount(of: shape) == bytes.count, "bytes do not fit type and shape")
+        self.name = name
+        self.type = type
+        self.shape = shape
+        self.bytes = bytes
+        self.owner = owner
+    }
+
     /// The number of elements.
     public var count: Int { bytes.count / type.byteCount }
 

@@ -2,7 +2,7 @@ import DyadFormats
 import Foundation
 
 /// A message of a conversation: at least a role and, as a rule, a content.
-public struct ChatMessage: Sendable, Hashable {
+public struct ChatMessage: Sendable, Equatable {
     /// What the template sees: `role`, `content`, and whatever else it knows (`tool_calls`, `name`).
     public var fields: JSONObject
 

@@ -1,0 +1,159 @@
+// AVX-512 with byte dot products (VNNI): Ice Lake, Zen 4 and later.
+//
+// vpdpbusd multiplies four unsigned bytes (activations, broadcast) with four signed bytes (weights) per 32-bit lane and
+// adds without saturation. A tile of 6 rows times 64 channels keeps 24 sums in registers: 24 products for 10 loads.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi2,lzcnt"))), \
+                             apply_to = function)
+
+#include "../../rows.h"
+
+static inline __attribute__((always_inline)) __m512i broadcast_group(const uint8_t *x) {
+  int32_t group;
+  memcpy(&group, x, sizeof group);
+  return _mm512_set1_epi32(group);
+}
+
+// `rows` and `blocks` are constants at every place of use, so both loops unroll and `sums` lives in registers.
+static inline __attribute__((always_inline)) void tile_8(const uint8_t *a, size_t stride, const int rows,
+                                                         const int8_t *panels, size_t groups, size_t panel,
+                                                         const int blocks, int32_t *out) {
+  __m512i sums[6][4];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++) sums[r][b] = _mm512_setzero_si512();
+  for (size_t g = 0; g < groups; g++) {
+    __m512i w[4];
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++) w[b] = _mm512_loadu_si512(panels + (size_t)b * panel + g * 64);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+      const __m512i x = broadcast_group(a + (size_t)r * stride + g * 4);
+#pragma clang loop unroll(full)
+      for (int b = 0; b < blocks; b++) sums[r][b] = _mm512_dpbusd_epi32(sums[r][b], x, w[b]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++) _mm512_storeu_si512(out + (r * blocks + b) * 16, sums[r][b]);
+}
+
+// Nibbles stand in the upper half of a byte as 16 times their value; the factor is shifted out at the end.
+static inline __attribute__((always_inline)) void tile_4(const uint8_t *a, size_t stride, const int rows,
+                                                         const int8_t *panels, size_t groups, const int blocks,
+                                                         int32_t *out) {
+  const __m512i upper = _mm512_set1_epi8((char)0xF0);
+  __m512i sums[6][4];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++) sums[r][b] = _mm512_setzero_si512();
+  for (size_t g = 0; g < groups; g++) {
+    __m512i low[4], high[4];
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++) {
+      const __m512i w = _mm512_loadu_si512(panels + ((size_t)b * groups + g) * 64);
+      low[b] = _mm512_and_si512(_mm512_slli_epi16(w, 4), upper);
+      high[b] = _mm512_and_si512(w, upper);
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+      const __m512i x = broadcast_group(a + (size_t)r * stride + g * 8);
+      const __m512i next = broadcast_group(a + (size_t)r * stride + g * 8 + 4);
+#pragma clang loop unroll(full)
+      for (int b = 0; b < blocks; b++) {
+        sums[r][b] = _mm512_dpbusd_epi32(sums[r][b], x, low[b]);
+        sums[r][b] = _mm512_dpbusd_epi32(sums[r][b], next, high[b]);
+      }
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int b = 0; b < blocks; b++)
+      _mm512_storeu_si512(out + (r * blocks + b) * 16, _mm512_srai_epi32(sums[r][b], 4));
+}
+
+#define FOR_EACH_ROW_COUNT(CASE, blocks) \
+  CASE(1, blocks) CASE(2, blocks) CASE(3, blocks) CASE(4, blocks) CASE(5, blocks) CASE(6, blocks)
+#define FOR_EACH_TILE(CASE) \
+  FOR_EACH_ROW_COUNT(CASE, 1) FOR_EACH_ROW_COUNT(CASE, 2) FOR_EACH_ROW_COUNT(CASE, 3) FOR_EACH_ROW_COUNT(CASE, 4)
+
+static void product_8(const uint8_t *a, size_t stride, size_t rows, const int8_t *panels, size_t groups, size_t panel,
+                      size_t blocks, int32_t *sums) {
+#define CASE(r, b) \
+  case (b) * 8 + (r): tile_8(a, stride, r, panels, groups, panel, b, sums); break;
+  switch (blocks * 8 + rows) { FOR_EACH_TILE(CASE) }
+#undef CASE
+}
+
+// The factor 16 takes 4 bits of the sum: 65536 inputs of up to 255 * 7 * 16 still stay below 2^31.
+static void product_4(const uint8_t *a, size_t stride, size_t rows, const int8_t *panels, size_t groups, size_t blocks,
+                      int32_t *sums) {
+#define CASE(r, b) \
+  case (b) * 8 + (r): tile_4(a, stride, r, panels, groups, b, sums); break;
+  switch (blocks * 8 + rows) { FOR_EACH_TILE(CASE) }
+#undef CASE
+}
+
+// Stages inside a vector: lane i becomes partner - self where bit `length` of i is set, else self + partner.
+static inline __attribute__((always_inline)) __m512i butterfly(__m512i x, __m512i partner, __mmask16 upper) {
+  return _mm512_mask_sub_epi32(_mm512_add_epi32(x, partner), upper, partner, x);
+}
+
+static inline void sylvester(int32_t *values, size_t count, size_t power) {
+  size_t length = 1;
+  if (power >= 16) {
+    for (size_t i = 0; i < count; i += 16) {
+      __m512i x = _mm512_loadu_si512(values + i);
+      x = butterfly(x, _mm512_shuffle_epi32(x, 0xB1), 0xAAAA);
+      x = butterfly(x, _mm512_shuffle_epi32(x, 0x4E), 0xCCCC);
+      x = butterfly(x, _mm512_shuffle_i32x4(x, x, 0xB1), 0xF0F0);
+      x = butterfly(x, _mm512_shuffle_i32x4(x, x, 0x4E), 0xFF00);
+      _mm512_storeu_si512(values + i, x);
+    }
+    length = 16;
+  }
+  for (; length < power; length *= 2) {
+    for (size_t start = 0; start < count; start += 2 * length) {
+      int32_t *restrict lower = values + start, *restrict upper = values + start + length;
+      for (size_t i = 0; i < length; i++) {
+        const int32_t a = lower[i], b = upper[i];
+        lower[i] = a + b;
+        upper[i] = a - b;
+      }
+    }
+  }
+}
+
+#define DYAD_ATTENTION_KERNEL
+#include "../../linear.h"
+#include "../../attention.h"
+#include "../../hadamard.h"
+
+#pragma clang attribute pop
+
+const dyad_kernels dyad_kernels_avx512vnni = {
+    .name = "avx512vnni",
+    .linear = linear_rows,
+    .append_keys = rows_append_keys,
+    .append_values = rows_append_values,
+    .attention = attention_tile,
+    .embed = rows_embed,
+    .rms_norm = rows_rms_norm,
+    .layer_norm = rows_layer_norm,
+    .rotary = rows_rotary,
+    .add = rows_add,
+    .multiply = rows_multiply,
+    .requantize = rows_requantize,
+    .hadamard = rows_hadamard,
+    .gated_hadamard = rows_gated_hadamard,
+    .lookup = rows_lookup,
+};
+
+#endif

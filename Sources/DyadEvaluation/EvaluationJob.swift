@@ -1,0 +1,87 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadGraph
+import DyadQuantization
+import DyadRuntime
+import DyadTensor
+import DyadTokenizer
+import DyadTransformer
+
+/// `dyad evaluate` as a function: a model, a text, optionally a reference.
+public struct EvaluationJob {
+    /// What is executed.
+    public enum Mode: String, CaseIterable, Sendable {
+        /// The float model of a checkpoint.
+        case float
+        /// A program in float, with quantise–dequantise at every tensor.
+        case simulated
+        /// A program on integers.
+        case integer
+    }
+
+    public var model: String
+    /// The text to measure on.
+    public var text: String
+    public var context = 1024
+    public var maximumTokens: Int?
+    public var reference: String?
+    /// nil: integer for a `.dyad` file, float for anything else.
+    public var mode: Mode?
+    public var threads: Int?
+
+    /// Creates a job with the default settings.
+    public init(model: String, text: String) {
+        (self.model, self.text) = (model, text)
+    }
+
+    /// Loads, tokenises with the model's own tokenizer, and measures.
+    public func run(progress: ProgressReporter? = nil) throws -> PerplexityResult {
+        let (measured, tokenizer) = try load(model, mode: mode)
+        let other = try reference.map { try load($0, mode: nil).model }
+        let mapped = try MappedFile(text)
+        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
+            throw DyadError(
+                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+                remedy: "Convert the file, for example with iconv.")
+        }
+        let tokens = tokenizer.encode(string, parseSpecial: false)
+        let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
+        let results = try Perplexity(context: context, maximumTokens: maximumTokens).measure(
+            [measured], reference: other, tokens: tokens
+        ) { share in
+            progress?.update(
+                phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
+        }
+        return results[0]
+    }
+
+    private func load(_ path: String, mode: Mode?) throws -> (model: any LanguageModel, tokenizer: Tokenizer) {
+        if path.hasSuffix(".dyad") {
+            let program = try IntegerProgram.load(path)
+            guard context <= program.graph.maximumContext - program.graph.prefixTokens.count else {
+                throw DyadError(
+                    .usage, file: path, subject: "--context", found: "windows of \(context) tokens",
+                    expected: "at most \(program.graph.maximumContext - program.graph.prefixTokens.count)",
+                    remedy: "Use a smaller --context, or quantise with a larger one.")
+            }
+            let tokenizer = try Tokenizer(document: program.tokenizer, file: path)
+            switch mode ?? .integer {
+            case .integer:
+                var options = Runtime.Options()
+                if let threads { options.threads = threads }
+                return (try IntegerModel(program, name: "integer", options: options), tokenizer)
+            case .simulated: return (SimulatedModel(program, name: "simulated"), tokenizer)
+            case .float: throw wrongMode(path, "float", "simulated or integer")
+            }
+        }
+        guard (mode ?? .float) == .float else { throw wrongMode(path, mode?.rawValue ?? "", "float") }
+        let checkpoint = try Checkpoint.open(path)
+        return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer())
+    }
+
+    private func wrongMode(_ path: String, _ found: String, _ expected: String) -> DyadError {
+        DyadError(
+            .usage, file: path, subject: "--mode", found: found, expected: expected,
+            remedy: "A checkpoint runs in float, a .dyad file simulated or on integers.")
+    }
+}

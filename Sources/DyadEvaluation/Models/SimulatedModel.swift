@@ -1,0 +1,27 @@
+import DyadGraph
+import DyadQuantization
+import DyadTensor
+
+/// A program executed in float with quantise–dequantise at every tensor (``SimulatedProgram``).
+public struct SimulatedModel: LanguageModel {
+    private let simulation: SimulatedProgram
+    public let name: String
+
+    /// Creates the adapter.
+    public init(_ program: IntegerProgram, name: String) {
+        simulation = SimulatedProgram(program)
+        self.name = name
+    }
+
+    public var vocabularySize: Int { simulation.program.graph.vocabularySize }
+
+    public func evaluate(
+        window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        let logits = try simulation.logits(window).contiguous()
+        let outcome = try logits.withUnsafeBytes { bytes in
+            Result { try body(0..<window.count, bytes.bindMemory(to: Float.self)) }
+        }
+        try outcome.get()
+    }
+}

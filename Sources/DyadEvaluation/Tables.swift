@@ -1,0 +1,39 @@
+import DyadFormats
+import Foundation
+
+extension PerplexityResult {
+    /// The result for people.
+    public var table: String {
+        var lines = [
+            "model                \(model)",
+            "perplexity           \(text(perplexity, 3))",
+            "tokens               \(tokens) in \(windows) windows of \(context)",
+        ]
+        if let comparison {
+            lines.append("reference            \(comparison.reference), perplexity \(text(comparison.perplexity, 3))")
+            if let ratio {
+                let error = ratioStandardError.map { " ± " + text($0, 4) } ?? ""
+                lines.append("ratio                \(text(ratio, 4))\(error)")
+            }
+            lines.append("mean KL              \(text(comparison.meanKL, 4)) nats")
+            lines.append("top-1 agreement      \(text(comparison.top1Agreement * 100, 2)) %")
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension QuantizationJob.Report {
+    /// The report for people.
+    public var table: String {
+        let rows = [float, folded, simulated, integer].map { result in
+            let name = result.model.padding(toLength: 12, withPad: " ", startingAt: 0)
+            guard let comparison = result.comparison else { return name + text(result.perplexity, 3) }
+            return name
+                + "\(text(result.perplexity, 3))   KL \(text(comparison.meanKL, 4))   top-1 \(text(comparison.top1Agreement * 100, 2)) %"
+        }
+        return (["\(output): \(bytes) bytes, \(text(seconds, 0)) s", "perplexity on held-out text:"] + rows)
+            .joined(separator: "\n")
+    }
+}
+
+private func text(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }

@@ -1,0 +1,176 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+
+/// Static calibration, block by block: each block sees what the already quantised network before it puts out, finds the
+/// ranges of its sites, rounds its weights, and hands its quantised output on.
+///
+/// Memory: the float decoder, the hidden states of the calibration windows, and one block's statistics.
+struct Calibrator {
+    let decoder: Decoder
+    let recipe: Recipe
+    let windows: [[Int32]]
+    let exponentialType: IntegerType
+    let progress: ProgressReporter?
+
+    /// What calibration found.
+    struct Result {
+        var encodings: [SiteKey: Encoding]
+        var types: [SiteKey: IntegerType]
+        /// Integer weights by key (`.embedding` and `.headWeight` included).
+        var weights: [WeightKey: QuantizedWeight]
+    }
+
+    /// Windows that go through a block together: enough for efficient products, few enough for the scores to fit memory.
+    private static let batch = 8
+
+    /// Runs calibration; the decoder's weights are replaced by their rounded values as it goes.
+    func run() throws -> Result {
+        let layers = decoder.configuration.layerCount
+        let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
+        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType)
+        var weights: [WeightKey: QuantizedWeight] = [:]
+
+        weights[WeightKey(.embedding)] = try roundToNearest(WeightKey(.embedding), bits: 8)
+        var hidden: [Tensor] = []
+        for start in stride(from: 0, to: windows.count, by: Self.batch) {
+            let batch = Array(windows[start..<min(start + Self.batch, windows.count)])
+            hidden.append(try withNoGrad { try decoder.embed(batch, visitor: nil) })
+        }
+        for layer in 0..<layers {
+            let rounded = try calibrateBlock(layer, &hidden, visitor)
+            weights.merge(rounded) { $1 }
+            progress?.update(phase: "calibrate", completed: layer + 1, total: layers)
+        }
+        weights[WeightKey(.headWeight)] = try roundToNearest(WeightKey(.headWeight), bits: 8)
+        try calibrateEnd(hidden, visitor)
+        return Result(encodings: visitor.encodings, types: visitor.types, weights: weights)
+    }
+
+    private func calibrateBlock(
+        _ layer: Int, _ hidden: inout [Tensor], _ visitor: QuantizingVisitor
+    ) throws -> [WeightKey: QuantizedWeight] {
+        var weights: [WeightKey: QuantizedWeight] = [:]
+        let linears = decoder.weights.linearKeys(layer: layer)
+        if recipe.weights.rounding == .nearest {
+            // Independent of the activations: round first, so that the ranges already know the rounded weights.
+            for key in linears { weights[key] = try roundToNearest(key, bits: recipe.weights.bits) }
+        }
+        try observe(layer, hidden, visitor)
+        if recipe.weights.rounding == .gptq {
+            visitor.momentSites = [.attentionNormOutput, .attentionOutput, .feedForwardNormOutput, downInput.site]
+            _ = try quantizedOutputs(layer, hidden, visitor)
+            visitor.momentSites = []
+            for key in linears {
+                let site = SiteKey(inputSite(of: key.weight), layer: layer)
+                guard let moments = visitor.moments[site] else {
+                    throw DyadError(
+                        .failed, subject: site.name, found: "no second moments", expected: "one matrix",
+                        remedy: "This is a defect of Dyad: report it with the recipe.")
+                }
+                weights[key] = try roundCompensated(key, moments)
+            }
+            visitor.forgetMoments()
+            // The rounded weights shift what leaves the linears: observe their outputs again.
+            try observe(layer, hidden, visitor)
+        }
+        hidden = try quantizedOutputs(layer, hidden, visitor)
+        return weights
+    }
+
+    private func observe(_ layer: Int, _ hidden: [Tensor], _ visitor: QuantizingVisitor) throws {
+        visitor.mode = .observe
+        for part in hidden { _ = try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
+        visitor.fixRanges(rule: recipe.activations.range)
+    }
+
+    private func quantizedOutputs(_ layer: Int, _ hidden: [Tensor], _ visitor: QuantizingVisitor) throws -> [Tensor] {
+        visitor.mode = .quantize
+        return try hidden.map { part in try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
+    }
+
+    /// The last sum and the final norm. The head's own output needs no range, so a single row of it is enough here.
+    private func calibrateEnd(_ hidden: [Tensor], _ visitor: QuantizingVisitor) throws {
+        let end = try decoder.copy()
+        let head = end.weights.head?.weight ?? end.weights.embedding
+        end.weights.head = LinearWeights(weight: try head.narrow(0, start: 0, length: 1), bias: nil)
+        visitor.mode = .observe
+        for part in hidden { _ = try withNoGrad { try end.finalLogits(part, visitor: visitor) } }
+        visitor.fixRanges(rule: recipe.activations.range)
+    }
+
+    // MARK: Weights
+
+    private var downInput: SiteKey {
+        let configuration = decoder.configuration
+        if decoder.onlineRotation != nil { return SiteKey(.downInput) }
+        return SiteKey(configuration.gated ? .product : .activationOutput)
+    }
+
+    private func inputSite(of weight: WeightKey.Weight) -> SiteKey.Site {
+        switch weight {
+        case .qWeight, .kWeight, .vWeight: .attentionNormOutput
+        case .oWeight: .attentionOutput
+        case .downWeight: downInput.site
+        default: decoder.configuration.sharedNorm ? .attentionNormOutput : .feedForwardNormOutput
+        }
+    }
+
+    private func values(_ key: WeightKey) throws -> (values: [Float], rows: Int, columns: Int) {
+        guard let weight = decoder.weights[key] else {
+            throw DyadError(
+                .failed, subject: key.name, found: "no such weight", expected: "one",
+                remedy: "This is a defect of Dyad: report it with the model.")
+        }
+        guard try weight.isFinite().allTrue() else {
+            throw DyadError(
+                .malformed, subject: key.name, found: "values that are not finite", expected: "finite weights",
+                remedy: "Download the checkpoint again.")
+        }
+        return (try weight.toArray(Float.self), try weight.size(0), try weight.size(1))
+    }
+
+    /// Rounds a weight, puts the rounded one into the decoder, and returns the integers.
+    private func roundToNearest(_ key: WeightKey, bits: Int) throws -> QuantizedWeight {
+        let (values, rows, columns) = try values(key)
+        let clip = recipe.weights.clip == .none ? Recipe.Weights.Clip.none : .mse
+        let scales = WeightQuantizer.scales(
+            values, rows: rows, columns: columns, bits: bits, clip: clip, importance: nil)
+        return try install(
+            WeightQuantizer.nearest(values, rows: rows, columns: columns, bits: bits, scales: scales), key)
+    }
+
+    private func roundCompensated(_ key: WeightKey, _ moments: Tensor) throws -> QuantizedWeight {
+        let (values, rows, columns) = try values(key)
+        let diagonal = try moments.diagonal().toArray(Double.self)
+        let mean = max(diagonal.reduce(0, +) / Double(columns), .leastNormalMagnitude)
+        // Damping 1 % of the mean second moment, as in the paper; a channel that never fires gets only that.
+        let damped = try moments + Tensor.eye(columns, dtype: .float64) * (0.01 * mean)
+        let order = diagonal.indices.sorted { (diagonal[$0], $1) > (diagonal[$1], $0) }
+        let index = try Tensor(order.map { Int64($0) })
+        let inverse = try damped.indexSelect(0, index).indexSelect(1, index).cholesky().choleskyInverse()
+        let factor = try inverse.cholesky(upper: true).to(.float32)
+        let scales = WeightQuantizer.scales(
+            values, rows: rows, columns: columns, bits: recipe.weights.bits, clip: recipe.weights.clip,
+            importance: recipe.weights.clip == .hessian ? diagonal.map { Float($0 / mean) } : nil)
+        return try install(
+            GPTQ.round(
+                values, rows: rows, columns: columns, bits: recipe.weights.bits, scales: scales, order: order,
+                factor: factor.toArray(Float.self)), key)
+    }
+
+    private func install(_ weight: QuantizedWeight, _ key: WeightKey) throws -> QuantizedWeight {
+        decoder.weights[key] = try Tensor(weight.dequantized, shape: [weight.rows, weight.columns])
+        return weight
+    }
+}
+
+extension DecoderWeights {
+    /// The matrices of a block that are rounded at the recipe's width.
+    func linearKeys(layer: Int) -> [WeightKey] {
+        let all: [WeightKey.Weight] = [.qWeight, .kWeight, .vWeight, .oWeight, .gateWeight, .upWeight, .downWeight]
+        return all.map { WeightKey($0, layer: layer) }.filter { self[$0] != nil }
+    }
+}

@@ -1,0 +1,96 @@
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+
+/// Observes sites, or rounds them to their grids, in the float forward pass.
+///
+/// Weights are not its business: the calibrator replaces them in the decoder.
+final class QuantizingVisitor: SiteVisitor {
+    /// What to do with a site that needs a range.
+    enum Mode { case observe, quantize }
+
+    var mode = Mode.observe
+    private(set) var histograms: [SiteKey: StreamingHistogram] = [:]
+    private(set) var encodings: [SiteKey: Encoding] = [:]
+    private(set) var types: [SiteKey: IntegerType] = [:]
+    /// Sites whose inputs' second moments are summed (for GPTQ), and the sums, float64 `[channels, channels]`.
+    var momentSites: Set<SiteKey.Site> = []
+    private(set) var moments: [SiteKey: Tensor] = [:]
+
+    private let grids: SiteGrids
+    private let exponentialType: IntegerType
+
+    init(grids: SiteGrids, exponentialType: IntegerType) {
+        (self.grids, self.exponentialType) = (grids, exponentialType)
+    }
+
+    func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
+        if let grid = grids.grid(key) {
+            guard mode == .quantize, let encoding = encodings[key] else {
+                try observe(key, x)
+                return x
+            }
+            let rounded = try x.fakeQuantized(encoding, grid.type)
+            if momentSites.contains(key.site) { try addMoments(key, rounded) }
+            return rounded
+        }
+        guard mode == .quantize else { return x }
+        let unit = Float(exponentialType.range.upperBound)
+        switch key.site {
+        case .exponentials: return try x.fakeQuantized(Encoding(scale: 1 / unit, zeroPoint: 0), exponentialType)
+        case .prefixWeights: return try (x * unit + 0.5).floor() / unit
+        case .probabilities: return try x.fakeQuantized(Encoding(scale: 1 / 65535, zeroPoint: 0), .u16)
+        case .prefixKeys: return try roundedPrefix(x, SiteKey(.kRotated, layer: key.layer))
+        case .prefixValues: return try roundedPrefix(x, SiteKey(.vOutput, layer: key.layer))
+        default: return x
+        }
+    }
+
+    /// Fixes the encodings of everything observed since the last call.
+    func fixRanges(rule: Recipe.Activations.Range) {
+        for (key, histogram) in histograms {
+            guard let grid = grids.grid(key) else { continue }
+            encodings[key] = RangeSearch.encoding(histogram, grid: grid, rule: rule)
+            types[key] = grid.type
+        }
+        histograms = [:]
+    }
+
+    func forgetMoments() { moments = [:] }
+
+    private func roundedPrefix(_ x: Tensor, _ cache: SiteKey) throws -> Tensor {
+        guard let encoding = encodings[cache] else { return x }
+        return try x.fakeQuantized(encoding, .u8)
+    }
+
+    private func observe(_ key: SiteKey, _ x: Tensor) throws {
+        var histogram = histograms.removeValue(forKey: key) ?? StreamingHistogram()
+        let (low, high) = try x.extrema()
+        guard low.isFinite, high.isFinite else {
+            throw DyadError(
+                .failed, subject: key.name, found: "a value that is not finite", expected: "finite activations",
+                remedy: "Check the checkpoint with `dyad evaluate MODEL --mode float`.")
+        }
+        histogram.widen(minimum: Float(low), maximum: Float(high))
+        let limit = Double(histogram.limit)
+        histogram.add(
+            try x.histogram(bins: StreamingHistogram.binCount, from: -limit, to: limit).toArray(Int64.self))
+        histograms[key] = histogram
+    }
+
+    private func addMoments(_ key: SiteKey, _ x: Tensor) throws {
+        let rows = try x.detach().reshape([-1, x.size(-1)])
+        let product = try rows.transpose().matmul(rows).to(.float64)
+        if let sum = moments[key] { try sum.addInPlace(product) } else { moments[key] = product }
+    }
+}
+
+extension Tensor {
+    /// Quantised and dequantised on an encoding.
+    func fakeQuantized(_ encoding: Encoding, _ type: IntegerType) throws(DyadError) -> Tensor {
+        try fakeQuantize(
+            scale: Tensor(scalar: encoding.scale), zeroPoint: Tensor(scalar: Float(encoding.zeroPoint)),
+            range: Int(type.range.lowerBound)...Int(type.range.upperBound))
+    }
+}

@@ -1,0 +1,201 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTokenizer
+import DyadTransformer
+
+/// Turns a float decoder into an integer program: transforms, prefix, calibration, lowering.
+public struct Quantizer {
+    public let recipe: Recipe
+    /// Seeds the random signs of the rotations.
+    public let seed: UInt64
+    /// Token positions that the program must hold, without the prefix.
+    public let context: Int
+    private let progress: ProgressReporter?
+
+    /// The longest context for which the exponentials of `late` attention are u8 (NUMERICS, table).
+    public static let longestNarrowContext = 1024
+
+    /// Creates a quantiser.
+    public init(recipe: Recipe, seed: UInt64, context: Int, progress: ProgressReporter? = nil) {
+        (self.recipe, self.seed, self.context, self.progress) = (recipe, seed, context, progress)
+    }
+
+    /// What quantisation gives.
+    public struct Output {
+        public var program: IntegerProgram
+        /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
+        public var folded: Decoder
+    }
+
+    /// Quantises.
+    ///
+    /// - Parameters:
+    ///   - original: float32; unchanged.
+    ///   - text: windows for calibration; the held-out ones are not touched.
+    /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
+    public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
+        let folded = try transformed(original, tokenizer: tokenizer, text: text)
+        let exponentialType: IntegerType =
+            recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
+        let calibrated = try folded.copy()
+        let result = try Calibrator(
+            decoder: calibrated, recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
+            progress: progress
+        ).run()
+        let model = try staticModel(folded, result, exponentialType)
+        let lowered = try Lowering.lower(model)
+        var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)
+        program.tokenizer = tokenizer.json()
+        program.configuration = folded.configuration.json
+        return Output(program: program, folded: folded)
+    }
+
+    // MARK: Equivalent transforms
+
+    /// The float model with everything the recipe folds into weights, the prefix and the online rotation.
+    public func transformed(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Decoder {
+        let decoder = try original.copy()
+        let configuration = decoder.configuration
+        let generator = try Generator(seed: seed)
+        let rotation = recipe.rotation
+        Transform.untieHead(&decoder.weights)
+        if rotation.residual || recipe.smoothing?.sites.contains(.norms) == true {
+            try Transform.foldNorms(&decoder.weights)
+        }
+        if rotation.residual {
+            let matrix = try Transform.randomHadamard(configuration.hiddenSize, generator: generator)
+            try Transform.rotateResidual(&decoder.weights, configuration: configuration, by: matrix)
+        }
+        if rotation.values {
+            for layer in decoder.weights.blocks.indices {
+                let matrices = try (0..<configuration.keyValueHeadCount).map { _ in
+                    try Transform.randomHadamard(configuration.headDimension, generator: generator)
+                }
+                try Transform.rotateValues(
+                    &decoder.weights.blocks[layer], configuration: configuration, by: matrices)
+            }
+        }
+        let prefix = try prefixTokens(decoder, tokenizer, text)
+        decoder.attentionForm = recipe.attention == .softmax ? .softmax : .lateDivision
+        if let smoothing = recipe.smoothing {
+            if !prefix.isEmpty { decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) } }
+            try smooth(decoder, smoothing, text)
+            decoder.prefix = nil
+        }
+        if rotation.online {
+            let block = BlockHadamard(width: configuration.intermediateSize)
+            let online = try OnlineRotation(base: block.base(), power: block.power)
+            for layer in decoder.weights.blocks.indices {
+                try Transform.rotateDownProjection(&decoder.weights.blocks[layer], by: online)
+            }
+            decoder.onlineRotation = online
+        }
+        // Last: keys and values in the basis that the program uses.
+        if !prefix.isEmpty { decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) } }
+        return decoder
+    }
+
+    private func prefixTokens(_ decoder: Decoder, _ tokenizer: Tokenizer, _ text: CalibrationText) throws -> [Int32] {
+        switch recipe.prefix {
+        case .none: return []
+        case .tokens(let ids):
+            guard let wrong = ids.first(where: { Int($0) >= decoder.configuration.vocabularySize }) else { return ids }
+            throw DyadError(
+                .mismatch, file: "recipe \(recipe.name)", subject: "prefix", found: "token id \(wrong)",
+                expected: "ids below \(decoder.configuration.vocabularySize)", remedy: "Correct the recipe.")
+        case .automatic:
+            // The sink shows in any text: a few short windows decide as well as many.
+            let windows = text.calibration.prefix(4).map { Array($0.prefix(512)) }
+            return [
+                try PrefixSearch.bestToken(decoder, tokenizer: tokenizer, windows: windows, progress: progress)
+            ]
+        }
+    }
+
+    private func smooth(_ decoder: Decoder, _ smoothing: Recipe.Smoothing, _ text: CalibrationText) throws {
+        let magnitudes = Transform.ChannelMagnitudes()
+        for window in text.calibration.prefix(16) {
+            _ = try withNoGrad { try decoder.hiddenStates([window], cache: nil, visitor: magnitudes) }
+        }
+        for layer in decoder.weights.blocks.indices {
+            try Transform.smooth(
+                &decoder.weights.blocks[layer], layer: layer, magnitudes: magnitudes.values, smoothing,
+                configuration: decoder.configuration)
+        }
+    }
+
+    // MARK: Towards lowering
+
+    private func staticModel(
+        _ folded: Decoder, _ result: Calibrator.Result, _ exponentialType: IntegerType
+    ) throws -> StaticModel {
+        let weights = folded.weights
+        func quantized(_ weight: WeightKey.Weight, _ layer: Int? = nil) throws(DyadError) -> QuantizedWeight {
+            let key = WeightKey(weight, layer: layer)
+            guard let weight = result.weights[key] else {
+                throw DyadError(
+                    .failed, subject: key.name, found: "no integer weight", expected: "one from calibration",
+                    remedy: "This is a defect of Dyad: report it with the model.")
+            }
+            return weight
+        }
+        let configuration = folded.configuration
+        func norm(_ norm: NormalizationWeights?) throws -> StaticModel.Norm? {
+            try norm.map {
+                StaticModel.Norm(gain: try $0.gain?.toArray(Float.self), bias: try $0.bias?.toArray(Float.self))
+            }
+        }
+        var blocks: [StaticModel.Block] = []
+        for (layer, block) in weights.blocks.enumerated() {
+            guard let attentionNorm = try norm(block.inputNorm) else {
+                throw DyadError(
+                    .unsupported, subject: "layers.\(layer)", found: "no norm before attention",
+                    expected: "a pre-norm decoder", remedy: "Choose another model: this family cannot be lowered yet.")
+            }
+            func linear(_ part: LinearWeights, _ weight: WeightKey.Weight) throws -> StaticModel.Linear {
+                StaticModel.Linear(weight: try quantized(weight, layer), bias: try part.bias?.toArray(Float.self))
+            }
+            blocks.append(
+                StaticModel.Block(
+                    attentionNorm: attentionNorm,
+                    feedForwardNorm: try norm(block.feedForwardNorm),
+                    postAttentionNorm: try norm(block.postAttentionNorm),
+                    postFeedForwardNorm: try norm(block.postFeedForwardNorm),
+                    query: try linear(block.qProj, .qWeight), key: try linear(block.kProj, .kWeight),
+                    value: try linear(block.vProj, .vWeight), output: try linear(block.oProj, .oWeight),
+                    gate: try block.gateProj.map { try linear($0, .gateWeight) },
+                    up: try linear(block.upProj, .upWeight), down: try linear(block.downProj, .downWeight),
+                    queryNorm: try norm(block.qNorm), keyNorm: try norm(block.kNorm),
+                    prefixKeys: try folded.prefix?.blocks[layer].keys.toArray(Float.self) ?? [],
+                    prefixValues: try folded.prefix?.blocks[layer].values.toArray(Float.self) ?? []))
+        }
+        let prefix = folded.prefix?.tokens ?? []
+        var embedding = try quantized(.embedding)
+        embedding.scales = embedding.scales.map { $0 * configuration.embeddingScale }
+        return StaticModel(
+            configuration: configuration, maximumContext: context + prefix.count, prefixTokens: prefix,
+            embedding: embedding, head: try quantized(.headWeight),
+            finalNorm: try norm(weights.finalNorm) ?? StaticModel.Norm(), blocks: blocks,
+            encodings: result.encodings, types: result.types,
+            attention: recipe.attention == .softmax ? .softmax : .late(exponentialType),
+            hadamard: recipe.rotation.online ? BlockHadamard(width: configuration.intermediateSize) : nil)
+    }
+}
+
+extension DecoderConfiguration {
+    /// The switches that people and exporters read in a file's `dyad.configuration`.
+    var json: JSONValue {
+        .object(
+            JSONObject([
+                ("family", .string(family)), ("vocabulary_size", .integer(vocabularySize)),
+                ("hidden_size", .integer(hiddenSize)), ("intermediate_size", .integer(intermediateSize)),
+                ("layer_count", .integer(layerCount)), ("head_count", .integer(headCount)),
+                ("key_value_head_count", .integer(keyValueHeadCount)), ("head_dimension", .integer(headDimension)),
+                ("norm", .string(normKind.rawValue)), ("activation", .string(activation.rawValue)),
+                ("gated", .bool(gated)), ("rotary_fraction", .number(rotaryFraction)), ("rope_theta", .number(ropeTheta)),
+                ("tie_word_embeddings", .bool(tieWordEmbeddings)), ("maximum_positions", .integer(maximumPositions)),
+            ]))
+    }
+}

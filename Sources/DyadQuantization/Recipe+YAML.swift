@@ -1,0 +1,198 @@
+import DyadFormats
+import Foundation
+import Yams
+
+extension Recipe {
+    /// Reads a recipe.
+    ///
+    /// - Parameters:
+    ///   - yaml: the text.
+    ///   - file: its path or name, for errors.
+    /// - Throws: ``DyadError`` naming the key for YAML that is malformed, an unknown key, or a value out of its range.
+    public init(yaml: String, file: String) throws(DyadError) {
+        let root: Node
+        do {
+            root = try Yams.compose(yaml: yaml) ?? Node([:])
+        } catch {
+            throw DyadError(
+                .malformed, file: file, found: "\(error)", expected: "a YAML mapping",
+                remedy: "See the built-in recipes (`dyad recipes`) for the form.")
+        }
+        var top = try RecipeReader(root, file: file, path: "")
+        self.init(name: try top.string("name"), summary: try top.string("summary"))
+        if var section = try top.section("weights") {
+            weights.bits = try section.integer("bits", oneOf: [4, 8]) ?? weights.bits
+            weights.rounding = try section.choice("rounding") ?? weights.rounding
+            weights.clip = try section.choice("clip") ?? weights.clip
+            try section.finish()
+            if weights.clip == .hessian && weights.rounding != .gptq {
+                throw section.error("clip", found: "hessian with rounding nearest", expected: "none or mse")
+            }
+        }
+        if var section = try top.section("activations") {
+            activations.range = try section.choice("range") ?? activations.range
+            try section.finish()
+        }
+        attention = try top.choice("attention") ?? attention
+        if let node = top.take("prefix") {
+            if let tokens = node.sequence {
+                let ids = tokens.compactMap { $0.int.flatMap(Int32.init(exactly:)) }
+                guard ids.count == tokens.count, !ids.isEmpty, ids.count <= 16, ids.allSatisfy({ $0 >= 0 }) else {
+                    throw top.error("prefix", found: "\(tokens.count) entries", expected: "1 to 16 token ids")
+                }
+                prefix = .tokens(ids)
+            } else {
+                switch node.string {
+                case "none": prefix = .none
+                case "auto": prefix = .automatic
+                default:
+                    throw top.error("prefix", found: "\(node.string ?? "a mapping")", expected: "none, auto or token ids")
+                }
+            }
+        }
+        if var section = try top.section("rotation") {
+            rotation.residual = try section.boolean("residual") ?? false
+            rotation.values = try section.boolean("values") ?? false
+            rotation.online = try section.boolean("online") ?? false
+            try section.finish()
+        }
+        if var section = try top.section("smoothing") {
+            let alpha = try section.number("alpha", in: 0...1) ?? 0.5
+            smoothing = Smoothing(alpha: alpha, sites: Set(try section.choices("sites") ?? Smoothing.Site.allCases))
+            try section.finish()
+        }
+        if let node = top.take("promote") {
+            guard let items = node.sequence, items.allSatisfy({ $0.string != nil }) else {
+                throw top.error("promote", found: "no list", expected: "a list of tensor-name patterns")
+            }
+            promote = items.compactMap(\.string)
+        }
+        try top.finish()
+    }
+
+    /// Reads the recipe of a file, or the built-in one of that name.
+    public static func named(_ nameOrPath: String) throws(DyadError) -> Recipe {
+        if nameOrPath.hasSuffix(".yaml") || nameOrPath.hasSuffix(".yml") {
+            guard let text = try? String(contentsOfFile: nameOrPath, encoding: .utf8) else {
+                throw DyadError(
+                    .missing, file: nameOrPath, found: "no readable file", expected: "a recipe in YAML",
+                    remedy: "Check the path, or name a built-in recipe (`dyad recipes`).")
+            }
+            return try Recipe(yaml: text, file: nameOrPath)
+        }
+        let all = try builtIn()
+        guard let recipe = all.first(where: { $0.name == nameOrPath }) else {
+            throw DyadError(
+                .usage, file: "--recipe \(nameOrPath)", found: "no built-in recipe of that name",
+                expected: "one of " + all.map(\.name).joined(separator: ", "),
+                remedy: "Name one of them, or give the path of a .yaml file.")
+        }
+        return recipe
+    }
+
+    /// The recipes that come with Dyad, by name.
+    public static func builtIn() throws(DyadError) -> [Recipe] {
+        let folder = Bundle.module.bundleURL.appending(path: "Recipes")
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []
+        var recipes: [Recipe] = []
+        for file in files.sorted() where file.hasSuffix(".yaml") {
+            guard let text = try? String(contentsOf: folder.appending(path: file), encoding: .utf8) else { continue }
+            recipes.append(try Recipe(yaml: text, file: file))
+        }
+        return recipes
+    }
+}
+
+/// One mapping of a recipe; every key must be taken before ``finish()``.
+private struct RecipeReader {
+    private var entries: [(key: String, value: Node)] = []
+    private let file: String
+    private let path: String
+
+    init(_ node: Node, file: String, path: String) throws(DyadError) {
+        (self.file, self.path) = (file, path)
+        guard let mapping = node.mapping else {
+            throw DyadError(
+                .malformed, file: file, subject: path.isEmpty ? nil : path, found: "a scalar or list",
+                expected: "a mapping", remedy: "See the built-in recipes for the form.")
+        }
+        for (key, value) in mapping { entries.append((key.string ?? "?", value)) }
+    }
+
+    mutating func take(_ key: String) -> Node? {
+        guard let index = entries.firstIndex(where: { $0.key == key }) else { return nil }
+        return entries.remove(at: index).value
+    }
+
+    mutating func section(_ key: String) throws(DyadError) -> RecipeReader? {
+        guard let node = take(key) else { return nil }
+        return try RecipeReader(node, file: file, path: path + key + ".")
+    }
+
+    mutating func string(_ key: String) throws(DyadError) -> String {
+        guard let text = take(key)?.string else { throw error(key, found: "nothing", expected: "a text") }
+        return text
+    }
+
+    mutating func boolean(_ key: String) throws(DyadError) -> Bool? {
+        guard let node = take(key) else { return nil }
+        guard let value = node.bool else {
+            throw error(key, found: node.string ?? "no scalar", expected: "true or false")
+        }
+        return value
+    }
+
+    mutating func integer(_ key: String, oneOf allowed: [Int]) throws(DyadError) -> Int? {
+        guard let node = take(key) else { return nil }
+        guard let value = node.int, allowed.contains(value) else {
+            throw error(key, found: node.string ?? "no scalar", expected: "one of \(allowed)")
+        }
+        return value
+    }
+
+    mutating func number(_ key: String, in range: ClosedRange<Double>) throws(DyadError) -> Double? {
+        guard let node = take(key) else { return nil }
+        guard let value = node.float, range.contains(value) else {
+            throw error(key, found: node.string ?? "no scalar", expected: "a number in \(range)")
+        }
+        return value
+    }
+
+    mutating func choice<Value: RawRepresentable & CaseIterable>(
+        _ key: String
+    ) throws(DyadError) -> Value? where Value.RawValue == String {
+        guard let node = take(key) else { return nil }
+        return try parse(node, key)
+    }
+
+    mutating func choices<Value: RawRepresentable & CaseIterable>(
+        _ key: String
+    ) throws(DyadError) -> [Value]? where Value.RawValue == String {
+        guard let node = take(key) else { return nil }
+        guard let items = node.sequence else { throw error(key, found: "no list", expected: "a list") }
+        var values: [Value] = []
+        for item in items { values.append(try parse(item, key)) }
+        return values
+    }
+
+    private func parse<Value: RawRepresentable & CaseIterable>(
+        _ node: Node, _ key: String
+    ) throws(DyadError) -> Value where Value.RawValue == String {
+        guard let text = node.string, let value = Value(rawValue: text) else {
+            throw error(
+                key, found: node.string ?? "no scalar",
+                expected: "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return value
+    }
+
+    func finish() throws(DyadError) {
+        if let entry = entries.first { throw error(entry.key, found: "an unknown key", expected: "no such key") }
+    }
+
+    func error(_ key: String, found: String, expected: String) -> DyadError {
+        DyadError(
+            .malformed, file: file, subject: path + key, found: found, expected: expected,
+            remedy: "Correct the recipe; the docs' page “Adding a recipe” lists every key.")
+    }
+}

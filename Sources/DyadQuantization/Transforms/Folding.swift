@@ -1,0 +1,69 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadTensor
+import DyadTransformer
+
+/// Equivalent transforms: each changes weights so that the float function stays the same. Arithmetic is float64; the
+/// weights keep their dtype.
+enum Transform {
+    /// Gives a model with tied embeddings a head of its own, so that what follows may treat the two differently.
+    static func untieHead(_ weights: inout DecoderWeights) {
+        if weights.head == nil { weights.head = LinearWeights(weight: weights.embedding, bias: nil) }
+    }
+
+    /// Multiplies every norm's gain (and adds its bias' effect) into the linears that read it, and drops the gain.
+    ///
+    /// W ← W·diag(g), b ← b + W·β. Post-norms and query/key norms stay, since no linear reads them.
+    static func foldNorms(_ weights: inout DecoderWeights) throws(DyadError) {
+        untieHead(&weights)
+        for layer in weights.blocks.indices {
+            let block = weights.blocks[layer]
+            for path in [\BlockWeights.qProj, \.kProj, \.vProj] {
+                try fold(block.inputNorm, into: &weights.blocks[layer][keyPath: path])
+            }
+            // With a shared norm the feed-forward part reads what attention reads.
+            let feedForwardNorm = block.feedForwardNorm ?? block.inputNorm
+            try fold(feedForwardNorm, into: &weights.blocks[layer].upProj)
+            if var gate = block.gateProj {
+                try fold(feedForwardNorm, into: &gate)
+                weights.blocks[layer].gateProj = gate
+            }
+            // Present, but without gain and bias: it still normalises.
+            weights.blocks[layer].inputNorm = block.inputNorm.map { _ in NormalizationWeights() }
+            weights.blocks[layer].feedForwardNorm = block.feedForwardNorm.map { _ in NormalizationWeights() }
+        }
+        if var head = weights.head {
+            try fold(weights.finalNorm, into: &head)
+            weights.head = head
+        }
+        weights.finalNorm = NormalizationWeights()
+    }
+
+    private static func fold(_ norm: NormalizationWeights?, into linear: inout LinearWeights) throws(DyadError) {
+        guard let norm else { return }
+        if let bias = norm.bias {
+            // W·β with the weight as it is before the gain goes in.
+            let shift = try linear.weight.to(.float64).matmul(bias.to(.float64))
+            let old = try linear.bias.map { bias throws(DyadError) in try bias.to(.float64) + shift } ?? shift
+            linear.bias = try old.to(linear.weight.dtype)
+        }
+        if let gain = norm.gain { linear.weight = try scaled(linear.weight, columns: gain) }
+    }
+
+    /// W·diag(s): multiplies input channels.
+    static func scaled(_ weight: Tensor, columns: Tensor) throws(DyadError) -> Tensor {
+        try (weight.to(.float64) * columns.to(.float64)).to(weight.dtype)
+    }
+
+    /// diag(s)·W: multiplies output channels; works for a bias (a vector) too.
+    static func scaled(_ weight: Tensor, rows: Tensor) throws(DyadError) -> Tensor {
+        let factors = weight.rank == 1 ? rows : try rows.unsqueeze(1)
+        return try (weight.to(.float64) * factors.to(.float64)).to(weight.dtype)
+    }
+
+    /// Multiplies a linear's output channels.
+    static func scale(outputsOf linear: inout LinearWeights, by factors: Tensor) throws(DyadError) {
+        linear.weight = try scaled(linear.weight, rows: factors)
+        if let bias = linear.bias { linear.bias = try scaled(bias, rows: factors) }
+    }
+}

@@ -1,0 +1,96 @@
+import CDyadKernels
+import DyadFormats
+import DyadGraph
+
+/// Scores, mask, exponentials (or softmax) and the product with the values, fused: the score matrix is never stored.
+final class AttentionOperation: PlannedOperation, @unchecked Sendable {
+    /// The graph's tensors that stay inside, and what they are.
+    struct Internals {
+        var scores: PlannedTensor
+        var masked: PlannedTensor?
+        var probabilities: PlannedTensor
+        var prefixWeights: PlannedTensor?
+
+        var all: [PlannedTensor] {
+            var all = [scores]
+            if let masked { all.append(masked) }
+            all.append(probabilities)
+            if let prefixWeights { all.append(prefixWeights) }
+            return all
+        }
+    }
+
+    let name: String
+    let queries: TensorID
+    let output: PlannedTensor
+    let keyCache: Int
+    let valueCache: Int
+    private let parameters: dyad_attention
+    private let stages: Internals
+    private let prefixValues: AlignedMemory
+    private let tokensPerTask: Int
+
+    var inputs: [TensorID] { [queries] }
+    var outputs: [PlannedTensor] { [output] }
+    var internals: [PlannedTensor] { stages.all }
+
+    /// Rows (query heads times tokens) of one task: enough that the keys are read from the nearest cache.
+    private static let rowsPerTask = 24
+
+    /// `prefixValues` is s8 `[heads, prefix, dimension]`, values minus 128.
+    init(
+        name: String, queries: TensorID, output: PlannedTensor, keyCache: Int, valueCache: Int,
+        parameters: dyad_attention, stages: Internals, prefixValues: [Int8]
+    ) throws(DyadError) {
+        self.name = name
+        self.queries = queries
+        self.output = output
+        self.keyCache = keyCache
+        self.valueCache = valueCache
+        self.parameters = parameters
+        self.stages = stages
+        self.prefixValues = try AlignedMemory(prefixValues, subject: name)
+        tokensPerTask = max(1, Self.rowsPerTask / (parameters.heads / parameters.key_value_heads))
+    }
+
+    func scratchBytes(rows: Int, columns: Int) -> Int {
+        withUnsafePointer(to: parameters) { dyad_attention_scratch_bytes($0, min(rows, tokensPerTask), columns) }
+    }
+
+    func run(_ frame: Frame) {
+        guard let keys = frame.caches[keyCache].keys, let values = frame.caches[valueCache].values else {
+            preconditionFailure("the plan laid out these caches for another use")
+        }
+        var watch = dyad_attention_watch()
+        if frame.isWatched {
+            watch.scores = frame.pointer(stages.scores.id).assumingMemoryBound(to: UInt16.self)
+            watch.masked = stages.masked.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
+            watch.probabilities = frame.pointer(stages.probabilities.id).assumingMemoryBound(to: UInt16.self)
+            watch.prefix_weights = stages.prefixWeights.map {
+                frame.pointer($0.id).assumingMemoryBound(to: UInt32.self)
+            }
+            watch.tokens = frame.rows
+            watch.context = frame.column + frame.rows
+        }
+        let tiles = (frame.rows + tokensPerTask - 1) / tokensPerTask
+        let (source, target) = (frame.pointer(queries), frame.pointer(output.id))
+        let heads = parameters.key_value_heads
+        withUnsafePointer(to: parameters) { attention in
+            withUnsafePointer(to: keys) { keys in
+                withUnsafePointer(to: values) { values in
+                    withUnsafePointer(to: watch) { watch in
+                        // Later tiles see more columns: the longest first, so that the threads end together.
+                        frame.pool.run(tasks: tiles * heads) { task, worker in
+                            let first = (tiles - 1 - task / heads) * tokensPerTask
+                            frame.kernels.pointee.attention(
+                                attention, keys, values, prefixValues.elements(Int8.self), task % heads, first,
+                                min(tokensPerTask, frame.rows - first), frame.column,
+                                source.assumingMemoryBound(to: UInt8.self), target, frame.scratch[worker],
+                                frame.isWatched ? watch : nil)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import ArgumentParser
+import DyadEvaluation
+import DyadFormats
+
+struct Evaluate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure perplexity, and KL divergence and top-1 agreement against a reference model.")
+
+    @Argument(help: "A float model or a .dyad file.") var model: String
+    @Option(help: "The text to measure on.") var perplexity: String
+    @Option(help: "Tokens of a window.") var context = 1024
+    @Option(help: "Use at most so many tokens of the text.") var maxTokens: Int?
+    @Option(help: "A model to compare with, usually the float one.") var reference: String?
+    @Option(help: "float (needs a float model), simulated or integer (the default for a .dyad file).")
+    var mode: EvaluationJob.Mode?
+    @Option(help: "Threads of the integer program (default: one a core).") var threads: Int?
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func run() throws {
+        var job = EvaluationJob(model: model, text: perplexity)
+        (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
+        (job.mode, job.threads) = (mode, threads)
+        let result = try job.run(progress: ProgressLine())
+        Terminal.print(json ? result.json().text() : result.table)
+    }
+}
+
+extension EvaluationJob.Mode: ExpressibleByArgument {}

@@ -1,0 +1,50 @@
+import DyadFormats
+import DyadQuantization
+import Foundation
+
+/// What goes to people (standard error) and to programs (standard output).
+enum Terminal {
+    static func error(_ message: String) { note("dyad: " + message) }
+
+    static func note(_ message: String) {
+        FileHandle.standardError.write(Data((message + "\n").utf8))
+    }
+
+    /// Writes text to standard output at once.
+    static func print(_ text: String, terminator: String = "\n") {
+        FileHandle.standardOutput.write(Data((text + terminator).utf8))
+    }
+}
+
+/// A line on standard error that is rewritten on a terminal, and printed every ten seconds elsewhere.
+final class ProgressLine: ProgressReporter {
+    private let isTerminal = isatty(2) == 1
+    private var phase = ""
+    private var phaseStart = Date()
+    private var lastPrint = Date.distantPast
+
+    func update(phase: String, completed: Int, total: Int, note: String) {
+        let now = Date()
+        if phase != self.phase {
+            (self.phase, phaseStart, lastPrint) = (phase, now, .distantPast)
+        }
+        let isLast = completed >= total
+        guard isLast || now.timeIntervalSince(lastPrint) > (isTerminal ? 0.2 : 10) else { return }
+        lastPrint = now
+        let elapsed = now.timeIntervalSince(phaseStart)
+        var line = "\(phase): \(completed)/\(total)"
+        if completed > 0, !isLast {
+            line += ", \(duration(elapsed / Double(completed) * Double(total - completed))) left"
+        } else if isLast {
+            line += ", \(duration(elapsed))"
+        }
+        if !note.isEmpty { line += ", \(note)" }
+        let text = isTerminal ? "\r\u{1B}[K" + line + (isLast ? "\n" : "") : line + "\n"
+        FileHandle.standardError.write(Data(text.utf8))
+    }
+
+    private func duration(_ seconds: Double) -> String {
+        let whole = Int(seconds.rounded())
+        return whole < 60 ? "\(whole) s" : "\(whole / 60) min \(whole % 60) s"
+    }
+}

@@ -1,0 +1,229 @@
+import DyadTestSupport
+import Testing
+
+@testable import DyadGraph
+
+/// The worst distance from float64, in output steps, that an operation may have (NUMERICS.md's table says 1; one
+/// rounding costs 0.5, and what multipliers and roots add stays below a hundredth).
+let oneRounding = 0.51
+
+/// The largest difference between stored integers and exact values clamped to the type.
+///
+/// A 32-bit value (a prefix weight) may be off by 10⁻⁷ of itself too: 31-bit multipliers, 24-bit exponents.
+func worstDifference(_ stored: [Int32], _ exact: [Double], _ type: IntegerType) -> Double {
+    guard stored.count == exact.count else { return .infinity }
+    let (low, high) = (Double(type.range.lowerBound), Double(type.range.upperBound))
+    return zip(stored, exact).reduce(0) { worst, pair in
+        let integer = type == .u32 ? Double(UInt32(bitPattern: pair.0)) : Double(pair.0)
+        let expected = min(max(pair.1, low), high)
+        let tolerance = type == .u32 || type == .i32 ? 1e-7 * abs(expected) : 0
+        return max(worst, abs(integer - expected) - tolerance)
+    }
+}
+
+@Suite("Operations against float64 on their own stored inputs")
+struct OperationBudgetTests {
+    @Test("every operation of random programs is within one rounding", arguments: 0..<32)
+    func wholePrograms(seed: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(seed) + 1000)
+        let shape = DecoderShape.random(using: &generator)
+        let program = shape.program(seed: UInt64(seed))
+        let graph = program.graph
+        let reference = try ReferenceInterpreter(program)
+        var caches = graph.caches.indices.map { prefixColumns($0, program) }
+        for count in [5, 1, 3] {
+            let tokens = (0..<count).map { _ in Int32.random(in: 0..<Int32(shape.vocabulary), using: &generator) }
+            var evaluator = FloatEvaluator(program: program, values: [:], tokens: tokens, position: reference.position)
+            _ = try reference.run(tokens: tokens) { id, values in evaluator.values[id] = values }
+            for operation in graph.operations {
+                if case .cacheAppend(let o) = operation.kind { caches[o.cache] += evaluator.real(o.input) }
+                evaluator.caches = caches
+                for (id, exact) in try evaluator.exact(operation) {
+                    let stored = try #require(evaluator.values[id])
+                    let worst = worstDifference(stored, exact, graph.tensors[id].type)
+                    #expect(worst <= oneRounding, "\(operation.name) in \(shape)")
+                }
+            }
+        }
+    }
+
+    /// The prefix constant of a cache as `[column, heads · d]` real numbers.
+    private func prefixColumns(_ index: Int, _ program: IntegerProgram) -> [Double] {
+        let cache = program.graph.caches[index]
+        guard let name = cache.prefix, let stored = try? program.elements(of: name, as: UInt8.self) else { return [] }
+        let (heads, columns, size) = (cache.keyValueHeads, program.graph.prefixTokens.count, cache.headDimension)
+        return (0..<columns * heads * size).map { place in
+            let (column, head, channel) = (place / size / heads, place / size % heads, place % size)
+            return Double(cache.encoding.scale) * (Double(stored[(head * columns + column) * size + channel]) - 128)
+        }
+    }
+
+    // MARK: Exhaustive at 8 bits, strided and extreme at 16
+
+    private static let bytes = (0..<256).map(Int32.init)
+    private static let words =
+        Array(stride(from: Int32(0), through: 65535, by: 97)) + [1, 32767, 32768, 32769, 65534, 65535]
+
+    private func tensor(_ type: IntegerType, _ scale: Float, _ zero: Int32? = nil) -> GraphTensor {
+        GraphTensor(
+            name: "t", shape: [.tokens, .fixed(1)], type: type,
+            encoding: Encoding(scale: scale, zeroPoint: zero ?? (type == .u8 ? 117 : 32768)))
+    }
+
+    /// A graph with nothing but the tensors of one operation, for the derivation of its parameters.
+    private func graph(_ tensors: [GraphTensor]) -> IntegerGraph {
+        IntegerGraph(vocabularySize: 1, maximumContext: 64, tensors: tensors)
+    }
+
+    private func real(_ q: Int32, _ tensor: GraphTensor) -> Double {
+        Double(tensor.encoding.scale) * Double(q - tensor.encoding.zeroPoint)
+    }
+
+    private func steps(_ value: Double, _ tensor: GraphTensor) -> Double {
+        value / Double(tensor.encoding.scale) + Double(tensor.encoding.zeroPoint)
+    }
+
+    @Test("multiply and add, all pairs of bytes and pairs of extreme words")
+    func pairs() throws {
+        let outputs = [tensor(.u8, 0.043, 130), tensor(.u16, 1.7e-4), tensor(.u8, 3.1e-6, 0), tensor(.u8, 41, 255)]
+        for (values, type) in [(Self.bytes, IntegerType.u8), (Self.words.filter { $0 % 5 < 2 || $0 > 65000 }, .u16)] {
+            let (a, b) = (tensor(type, 0.0217, type == .u8 ? 3 : nil), tensor(type, 0.00093))
+            let left = values.flatMap { value in values.map { _ in value } }
+            let right = values.flatMap { _ in values }
+            for y in outputs {
+                let graph = graph([a, b, y])
+                let operands = Operation.Binary(left: 0, right: 1, output: 2)
+                let product = ReferenceOperations.multiply(
+                    left, a, right, b, try graph.multiplyMultiplier(operands, name: "multiply"), to: y)
+                let products = zip(left, right).map { steps(real($0, a) * real($1, b), y) }
+                #expect(worstDifference(product, products, y.type) <= oneRounding)
+                let sum = ReferenceOperations.add(
+                    left, a, right, b, try graph.addMultipliers(operands, name: "add"), to: y)
+                let sums = zip(left, right).map { steps(real($0, a) + real($1, b), y) }
+                #expect(worstDifference(sum, sums, y.type) <= oneRounding)
+            }
+        }
+    }
+
+    @Test("requantize, all bytes and words, 32-bit extremes")
+    func requantize() throws {
+        let integers: [Int32] = [.min, .min + 1, -65536, -255, -1, 0, 1, 2, 255, 65535, .max - 1, .max]
+        for (values, x) in [
+            (Self.bytes, tensor(.u8, 0.02)), ((0..<65536).map(Int32.init), tensor(.u16, 3e-4)),
+            (integers, tensor(.i32, 1e-3, 0)),
+        ] {
+            for y in [tensor(.u8, 0.03), tensor(.u16, 1.1e-4), tensor(.u8, 7e4), tensor(.u16, 60)] {
+                let operands = Operation.Requantize(input: 0, factor: 0.0255, output: 1)
+                let multiplier = try graph([x, y]).requantizeMultiplier(operands, name: "requantize")
+                let stored = ReferenceOperations.requantize(values, x, multiplier, to: y)
+                let exact = values.map { steps(real($0, x) * Double(Float(0.0255)), y) }
+                #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+            }
+        }
+    }
+
+    @Test("rotary, all pairs of bytes at several positions, 16-bit extremes")
+    func rotary() throws {
+        let half: [(Int16, Int16)] = [
+            (16384, 0), (0, 16384), (-16384, 0), (11585, -11585), (8192, 14189), (-1, -16384),
+        ]
+        for (values, type) in [(Self.bytes, IntegerType.u8), (Self.words.filter { $0 % 7 == 0 || $0 > 65000 }, .u16)] {
+            let pairs = values.flatMap { first in values.flatMap { [first, $0] } }
+            let x = tensor(type, 0.03)
+            for y in [tensor(.u8, 0.0412, 90), tensor(.u16, 1.3e-4)] {
+                let operands = Operation.Rotary(
+                    input: 0, cosine: "c", sine: "s", headDimension: 2, rotated: 2, output: 1)
+                let multiplier = try graph([x, y]).rotaryMultiplier(operands, name: "rotary")
+                for (position, (cosine, sine)) in half.enumerated() {
+                    // One token whose heads are all the pairs.
+                    let stored = ReferenceOperations.rotary(
+                        pairs, x, operands, half.map(\.0), half.map(\.1), tokens: 1, position: position, multiplier,
+                        to: y)
+                    let (c, s) = (Double(cosine) / 16384, Double(sine) / 16384)
+                    let exact = pairs.indices.map { index -> Double in
+                        let (value, other) = (real(pairs[index], x), real(pairs[index ^ 1], x))
+                        return steps(index % 2 == 0 ? value * c - other * s : value * c + other * s, y)
+                    }
+                    #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+                }
+            }
+        }
+    }
+
+    @Test("linear, every byte in every place, 16-bit extremes, biases, dead channels")
+    func linear() throws {
+        var generator = SeededGenerator(seed: 5)
+        for (values, type, zero) in [
+            (Self.bytes, IntegerType.u8, Int32(0)), (Self.bytes, .u8, 255), (Self.words, .u16, 32768),
+        ] {
+            let (inputs, outputs) = (33, 9)
+            let x = tensor(type, 0.011, zero)
+            let q = (0..<4 * values.count * inputs).map { values[($0 * 7 + $0 / inputs) % values.count] }
+            var weights = (0..<inputs * outputs).map { _ in Int8.random(in: -128...127, using: &generator) }
+            weights.replaceSubrange(0..<inputs, with: [Int8](repeating: -128, count: inputs))
+            var scales = (0..<outputs).map { _ in Float.random(in: 1e-5...0.1, using: &generator) }
+            scales[3] = 0
+            let bias = (0..<outputs).map { _ in Int32.random(in: -2_000_000...2_000_000, using: &generator) }
+            for y in [tensor(.u8, 0.9, 101), tensor(.u16, 0.004)] {
+                let parameters = try LinearParameters(
+                    input: x, output: y, weights: weights, scales: scales, bias: bias, subject: "linear")
+                let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
+                let exact = stride(from: 0, to: q.count, by: inputs).flatMap { row in
+                    (0..<outputs).map { channel -> Double in
+                        let sum = (0..<inputs).reduce(Int(bias[channel])) {
+                            $0 + Int(q[row + $1] - zero) * Int(weights[channel * inputs + $1])
+                        }
+                        return steps(Double(sum) * Double(x.encoding.scale) * Double(scales[channel]), y)
+                    }
+                }
+                #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+                #expect(parameters.accumulatorBound >= parameters.weightSums[0].magnitude * 128)
+            }
+        }
+    }
+
+    @Test(
+        "norms at extremes: zeros, all equal, one spike, full range, tiny and huge gains, big biases",
+        arguments: [1, 2, 7, 64, 1536, 16384])
+    func norms(size: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(size))
+        for (type, scale) in [(IntegerType.u8, Float(0.03)), (.u16, 4e-4), (.u16, 1.0), (.u8, 1e-6)] {
+            let x = tensor(type, scale)
+            let (zero, top) = (x.encoding.zeroPoint, Int32(type.range.upperBound))
+            func constant(_ value: Int32) -> [Int32] { [Int32](repeating: value, count: size) }
+            let spike = [top] + constant(zero).dropLast()
+            let random = (0..<size).map { _ in Int32.random(in: 0...top, using: &generator) }
+            let quiet = (0..<size).map { _ in zero + Int32.random(in: -2...2, using: &generator) }
+            let q = constant(zero) + constant(0) + constant(top) + constant(zero + 1) + spike + random + quiet
+            for (gainSize, outputType, outputScale) in [
+                (Float(1), IntegerType.u8, Float(0.03)), (30, .u16, 4e-3), (1e-4, .u16, 1e-7),
+            ] {
+                let y = tensor(outputType, outputScale)
+                let gains = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * gainSize }
+                let biases = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * outputScale * 30000 }
+                for bias in [nil, biases] {
+                    let parameters = try NormalizationParameters(
+                        input: x.encoding, output: y.encoding, size: size, gain: gains, bias: bias, epsilon: 1e-5,
+                        subject: "norm")
+                    let stored =
+                        bias == nil
+                        ? ReferenceOperations.rmsNorm(q, x, size: size, parameters, to: y)
+                        : ReferenceOperations.layerNorm(q, x, size: size, parameters, to: y)
+                    let step = Double(scale)
+                    let epsilon = max(Double(Float(1e-5)), step * step / 65536)
+                    let exact = stride(from: 0, to: q.count, by: size).flatMap { start -> [Double] in
+                        let run = q[start..<start + size].map { real($0, x) }
+                        let mean = bias == nil ? 0 : run.reduce(0, +) / Double(size)
+                        let variance = run.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(size)
+                        return run.indices.map {
+                            let normed = (run[$0] - mean) / (variance + epsilon).squareRoot()
+                            return steps(normed * Double(gains[$0]) + Double(bias?[$0] ?? 0), y)
+                        }
+                    }
+                    #expect(
+                        worstDifference(stored, exact, y.type) <= 0.52, "\(type) \(scale) \(gainSize) \(bias != nil)")
+                }
+            }
+        }
+    }
+}

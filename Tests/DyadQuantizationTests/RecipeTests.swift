@@ -1,0 +1,44 @@
+import DyadFormats
+import Testing
+
+@testable import DyadQuantization
+
+@Suite struct RecipeTests {
+    @Test func everyBuiltInRecipeIsReadAndNamedAsItsFile() throws {
+        let recipes = try Recipe.builtIn()
+        #expect(Set(recipes.map(\.name)).count == recipes.count)
+        for name in ["rtn-w8a8", "static-w8a8", "static-w4a8"] {
+            #expect(try Recipe.named(name).name == name)
+        }
+    }
+
+    @Test(arguments: [
+        ("name: x\nsummary: y\ntypo: 1", "typo"),
+        ("name: x\nsummary: y\nweights: { bits: 5 }", "weights.bits"),
+        ("name: x\nsummary: y\nactivations: { range: widest }", "activations.range"),
+        ("name: x\nsummary: y\nrotation: { residual: 3.5 }", "rotation.residual"),
+        ("name: x\nsummary: y\nsmoothing: { alpha: 7 }", "smoothing.alpha"),
+        ("name: x\nsummary: y\nprefix: [-1]", "prefix"),
+        ("name: x\nsummary: y\nweights: { clip: hessian }", "weights.clip"),
+        ("summary: y", "name"),
+    ])
+    func aWrongKeyOrValueIsNamed(yaml: String, subject: String) {
+        let error = #expect(throws: DyadError.self) { try Recipe(yaml: yaml, file: "r.yaml") }
+        #expect(error?.file == "r.yaml")
+        #expect(error?.subject == subject)
+    }
+
+    @Test(arguments: ["[", "just text", "- a\n- b", "name: [1, 2"])
+    func whatIsNoMappingIsRefused(yaml: String) {
+        let error = #expect(throws: DyadError.self) { try Recipe(yaml: yaml, file: "r.yaml") }
+        #expect(error?.reason == .malformed)
+    }
+
+    @Test func patternsMatchWholeComponents() throws {
+        var recipe = Recipe(name: "x", summary: "y")
+        recipe.promote = ["layers.*.mlp.down_proj.input", "layers.3.mlp.product"]
+        #expect(recipe.isPromoted("layers.17.mlp.down_proj.input"))
+        #expect(!recipe.isPromoted("layers.17.mlp.down_proj.output"))
+        #expect(recipe.isPromoted("layers.3.mlp.product") && !recipe.isPromoted("layers.13.mlp.product"))
+    }
+}

@@ -1,0 +1,119 @@
+import Testing
+
+@testable import DyadQuantization
+
+private func random(_ count: Int, seed: UInt64) -> [Float] {
+    var state = seed
+    return (0..<count).map { _ in
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Float(state >> 40) / Float(1 << 23) - 1
+    }
+}
+
+/// The upper Cholesky factor U of a positive definite matrix A = UᵀU, row-major.
+private func upperFactor(_ matrix: [Double], size: Int) -> [Double] {
+    var u = [Double](repeating: 0, count: size * size)
+    for row in 0..<size {
+        for column in row..<size {
+            var sum = matrix[row * size + column]
+            for k in 0..<row { sum -= u[k * size + row] * u[k * size + column] }
+            u[row * size + column] = row == column ? sum.squareRoot() : sum / u[row * size + row]
+        }
+    }
+    return u
+}
+
+private func inverse(_ matrix: [Double], size: Int) -> [Double] {
+    var work = matrix
+    var result = (0..<size * size).map { $0 % (size + 1) == 0 ? 1.0 : 0.0 }
+    for pivot in 0..<size {
+        let factor = 1 / work[pivot * size + pivot]
+        for column in 0..<size {
+            work[pivot * size + column] *= factor
+            result[pivot * size + column] *= factor
+        }
+        for row in 0..<size where row != pivot {
+            let times = work[row * size + pivot]
+            for column in 0..<size {
+                work[row * size + column] -= times * work[pivot * size + column]
+                result[row * size + column] -= times * result[pivot * size + column]
+            }
+        }
+    }
+    return result
+}
+
+@Suite struct WeightTests {
+    @Test(arguments: [4, 8]) func nearestStaysWithinHalfAStep(bits: Int) {
+        let weights = random(6 * 33, seed: 3)
+        let scales = WeightQuantizer.scales(weights, rows: 6, columns: 33, bits: bits, clip: .none, importance: nil)
+        let quantized = WeightQuantizer.nearest(weights, rows: 6, columns: 33, bits: bits, scales: scales)
+        for (index, value) in quantized.dequantized.enumerated() {
+            #expect(abs(value - weights[index]) <= scales[index / 33] * 0.501)
+        }
+        #expect(quantized.integers.allSatisfy { abs(Int($0)) <= (bits == 4 ? 7 : 127) })
+    }
+
+    @Test func clippingByMeanSquareNeverRoundsWorse() {
+        var weights = random(4 * 64, seed: 9).map { $0 * 0.1 }
+        weights[5] = 1  // one outlier in row 0
+        func error(_ clip: Recipe.Weights.Clip) -> Float {
+            let scales = WeightQuantizer.scales(weights, rows: 4, columns: 64, bits: 4, clip: clip, importance: nil)
+            let values = WeightQuantizer.nearest(weights, rows: 4, columns: 64, bits: 4, scales: scales).dequantized
+            return zip(values, weights).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+        }
+        #expect(error(.mse) < error(.none))
+    }
+
+    @Test func withUncorrelatedInputsErrorCompensationIsNearestRounding() {
+        let (rows, columns) = (70, 12)
+        let weights = random(rows * columns, seed: 4)
+        let scales = WeightQuantizer.scales(weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        let identity = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? Float(1) : 0 }
+        let compensated = GPTQ.round(
+            weights, rows: rows, columns: columns, bits: 4, scales: scales, order: Array(0..<columns).reversed(),
+            factor: identity)
+        let nearest = WeightQuantizer.nearest(weights, rows: rows, columns: columns, bits: 4, scales: scales)
+        // Division instead of multiplication by the inverse may move exact ties.
+        let differing = zip(compensated.integers, nearest.integers).filter { $0 != $1 }.count
+        #expect(differing <= 1)
+    }
+
+    @Test func withCorrelatedInputsItLowersTheOutputError() {
+        let (rows, columns, samples) = (32, 24, 400)
+        let weights = random(rows * columns, seed: 5)
+        // Inputs with a strong common component.
+        let noise = random(samples * columns, seed: 6), common = random(samples, seed: 7)
+        let inputs = noise.indices.map { 0.3 * noise[$0] + common[$0 / columns] }
+        var hessian = [Double](repeating: 0, count: columns * columns)
+        for sample in 0..<samples {
+            for i in 0..<columns {
+                for j in 0..<columns {
+                    hessian[i * columns + j] += Double(inputs[sample * columns + i] * inputs[sample * columns + j])
+                }
+            }
+        }
+        for i in 0..<columns { hessian[i * columns + i] *= 1.01 }
+        let factor = upperFactor(inverse(hessian, size: columns), size: columns).map(Float.init)
+        let scales = WeightQuantizer.scales(weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        func outputError(_ quantized: QuantizedWeight) -> Float {
+            let values = quantized.dequantized
+            var sum: Float = 0
+            for sample in 0..<samples {
+                for row in 0..<rows {
+                    var difference: Float = 0
+                    for column in 0..<columns {
+                        let index = row * columns + column
+                        difference += (values[index] - weights[index]) * inputs[sample * columns + column]
+                    }
+                    sum += difference * difference
+                }
+            }
+            return sum
+        }
+        let compensated = GPTQ.round(
+            weights, rows: rows, columns: columns, bits: 4, scales: scales, order: Array(0..<columns), factor: factor)
+        let nearest = WeightQuantizer.nearest(weights, rows: rows, columns: columns, bits: 4, scales: scales)
+        #expect(outputError(compensated) < 0.5 * outputError(nearest))
+    }
+}
