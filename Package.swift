@@ -79,11 +79,22 @@ let package = Package(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
-        .testTarget(name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"]),
+        .testTarget(
+            name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"], exclude: ["Fixtures"]
+        ),
         .testTarget(
             name: "DyadRuntimeTests",
             dependencies: [
                 "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
+        .testTarget(
+            name: "DyadTransformerTests",
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats"]),
+        .testTarget(
+            name: "DyadEvaluationTests",
+            dependencies: [
+                "DyadTestSupport", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
             name: "DyadQuantizationTests",

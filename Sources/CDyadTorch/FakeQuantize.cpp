@@ -15,8 +15,8 @@
 #ifdef DYAD_WITH_TORCH
 
 #include "Internal.h"
+#include "Threads.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -30,6 +30,8 @@ using torch::autograd::variable_list;
 
 /// Elements per block of a sum.
 constexpr int64_t blockSize = 32768;
+/// Elements that are worth a thread.
+constexpr int64_t grain = 131072;
 /// Independent partial sums, so that the compiler can use vector registers.
 constexpr int lanes = 16;
 
@@ -78,7 +80,7 @@ template <class T> struct Rounded {
 };
 
 /// Branch-free; a NaN counts as below. The bounds are within ±2²⁶, so the conversion to an integer is defined.
-template <class T> inline Rounded<T> roundHalfUp(T v, T low, T high) {
+template <class T> DYAD_INLINED inline Rounded<T> roundHalfUp(T v, T low, T high) {
     T limited = v > low - 1 ? v : low - 1;
     limited = limited < high + 1 ? limited : high + 1;
     T whole = static_cast<T>(static_cast<int32_t>(limited));
@@ -86,7 +88,7 @@ template <class T> inline Rounded<T> roundHalfUp(T v, T low, T high) {
     return {limited, limited - whole >= T(0.5) ? whole + 1 : whole};
 }
 
-template <class T> inline T quantized(T x, T scale, T low, T high) {
+template <class T> DYAD_INLINED inline T quantized(T x, T scale, T low, T high) {
     T v = x / scale;
     T nearest = roundHalfUp(v, low, high).nearest;
     nearest = nearest < low ? low : nearest;
@@ -97,21 +99,22 @@ template <class T> inline T quantized(T x, T scale, T low, T high) {
 template <class T> void forwardPass(const T *x, T *y, const Layout &layout, const Steps<T> &steps) {
     if (layout.interleaved()) {
         const int64_t width = layout.channels;
-        at::parallel_for(0, layout.outer, std::max<int64_t>(1, blockSize / width), [&](int64_t begin, int64_t end) {
+        parallelFor(layout.outer, grain / width, [&](int64_t begin, int64_t end) {
             const T *scale = steps.scale.data(), *low = steps.low.data(), *high = steps.high.data();
             for (int64_t row = begin; row < end; ++row) {
                 const T *from = x + row * width;
                 T *to = y + row * width;
-                for (int64_t c = 0; c < width; ++c) to[c] = quantized(from[c], scale[c], low[c], high[c]);
+                vectorized([=]() DYAD_INLINED {
+                    for (int64_t c = 0; c < width; ++c) to[c] = quantized(from[c], scale[c], low[c], high[c]);
+                });
             }
         });
         return;
     }
     const int64_t segments = layout.outer * layout.channels;
     const int64_t blocks = (layout.inner + blockSize - 1) / blockSize;
-    at::parallel_for(
-        0, segments * blocks, std::max<int64_t>(1, blockSize / std::max<int64_t>(1, layout.inner)),
-        [&](int64_t begin, int64_t end) {
+    parallelFor(
+        segments * blocks, grain / std::clamp<int64_t>(layout.inner, 1, blockSize), [&](int64_t begin, int64_t end) {
             for (int64_t part = begin; part < end; ++part) {
                 const int64_t segment = part / blocks, channel = segment % layout.channels;
                 const int64_t first = (part % blocks) * blockSize;
@@ -119,7 +122,9 @@ template <class T> void forwardPass(const T *x, T *y, const Layout &layout, cons
                 const T *from = x + segment * layout.inner + first;
                 T *to = y + segment * layout.inner + first;
                 const T scale = steps.scale[channel], low = steps.low[channel], high = steps.high[channel];
-                for (int64_t i = 0; i < count; ++i) to[i] = quantized(from[i], scale, low, high);
+                vectorized([=]() DYAD_INLINED {
+                    for (int64_t i = 0; i < count; ++i) to[i] = quantized(from[i], scale, low, high);
+                });
             }
         });
 }
@@ -131,7 +136,7 @@ template <class T> struct Contribution {
     T outside;  // g where clamped: dL/dz = −s · Σ outside
 };
 
-template <class T> inline Contribution<T> contribution(T x, T g, T scale, T low, T high) {
+template <class T> DYAD_INLINED inline Contribution<T> contribution(T x, T g, T scale, T low, T high) {
     Rounded<T> r = roundHalfUp(x / scale, low, high);
     bool below = r.nearest < low, above = r.nearest > high;
     T slope = r.nearest - r.limited;
@@ -143,7 +148,7 @@ template <class T> inline Contribution<T> contribution(T x, T g, T scale, T low,
 
 /// Sums over one run of elements with one step. Short stretches are summed in T, those in float64.
 template <class T>
-void backwardRun(
+DYAD_INLINED inline void backwardRun(
     const T *x, const T *g, T *dx, int64_t count, T scale, T low, T high, double &sumScale, double &sumOutside) {
     constexpr int64_t stretch = 64 * lanes;
     for (int64_t start = 0; start < count; start += stretch) {
@@ -180,7 +185,7 @@ void backwardPass(
         const int64_t rowsPerBlock = std::max<int64_t>(64, (rows + 63) / 64);
         const int64_t blocks = (rows + rowsPerBlock - 1) / rowsPerBlock;
         std::vector<double> slopes(blocks * width), outsides(blocks * width);
-        at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+        parallelFor(blocks, grain / (rowsPerBlock * width), [&](int64_t begin, int64_t end) {
             const T *scale = steps.scale.data(), *low = steps.low.data(), *high = steps.high.data();
             std::vector<T> bySlope(width), byOutside(width);
             for (int64_t block = begin; block < end; ++block) {
@@ -192,12 +197,14 @@ void backwardPass(
                     for (int64_t row = start; row < std::min(last, start + 64); ++row) {
                         const T *values = x + row * width, *gradients = g + row * width;
                         T *to = dx + row * width;
-                        for (int64_t c = 0; c < width; ++c) {
-                            Contribution<T> part = contribution(values[c], gradients[c], scale[c], low[c], high[c]);
-                            to[c] = part.x;
-                            slope[c] += part.scale;
-                            outside[c] += part.outside;
-                        }
+                        vectorized([=]() DYAD_INLINED {
+                            for (int64_t c = 0; c < width; ++c) {
+                                Contribution<T> part = contribution(values[c], gradients[c], scale[c], low[c], high[c]);
+                                to[c] = part.x;
+                                slope[c] += part.scale;
+                                outside[c] += part.outside;
+                            }
+                        });
                     }
                     for (int64_t c = 0; c < width; ++c) {
                         slopes[block * width + c] += slope[c];
@@ -215,15 +222,16 @@ void backwardPass(
     const int64_t segments = layout.outer * layout.channels;
     const int64_t blocks = (layout.inner + blockSize - 1) / blockSize;
     std::vector<double> slopes(segments * blocks), outsides(segments * blocks);
-    at::parallel_for(
-        0, segments * blocks, std::max<int64_t>(1, blockSize / std::max<int64_t>(1, layout.inner)),
-        [&](int64_t begin, int64_t end) {
+    parallelFor(
+        segments * blocks, grain / std::clamp<int64_t>(layout.inner, 1, blockSize), [&](int64_t begin, int64_t end) {
             for (int64_t part = begin; part < end; ++part) {
                 const int64_t segment = part / blocks, channel = segment % layout.channels;
                 const int64_t first = (part % blocks) * blockSize, offset = segment * layout.inner + first;
-                backwardRun(
-                    x + offset, g + offset, dx + offset, std::min(blockSize, layout.inner - first), steps.scale[channel],
-                    steps.low[channel], steps.high[channel], slopes[part], outsides[part]);
+                vectorized([&]() DYAD_INLINED {
+                    backwardRun(
+                        x + offset, g + offset, dx + offset, std::min(blockSize, layout.inner - first),
+                        steps.scale[channel], steps.low[channel], steps.high[channel], slopes[part], outsides[part]);
+                });
             }
         });
     for (int64_t part = 0; part < segments * blocks; ++part) {

@@ -2,8 +2,7 @@
 #ifdef DYAD_WITH_TORCH
 
 #include "Internal.h"
-
-#include <ATen/Parallel.h>
+#include "Threads.h"
 
 #include <algorithm>
 #include <limits>
@@ -14,7 +13,8 @@ namespace {
 
 using namespace dyad;
 
-constexpr int64_t grain = 65536;
+/// Elements that are worth a thread.
+constexpr int64_t grain = 131072;
 
 /// Calls `body` with a pointer to the elements of a contiguous CPU tensor of a floating-point type.
 template <class Body> void withElements(const at::Tensor &x, Body body) {
@@ -34,7 +34,7 @@ template <class T> using Wide = std::conditional_t<std::is_same_v<T, double>, do
 template <class T>
 void countBins(const T *x, int64_t count, int32_t bins, double low, double factor, int64_t *result) {
     std::mutex mutex;
-    at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    parallelFor(count, grain, [&](int64_t begin, int64_t end) {
         std::vector<int64_t> tables(4 * static_cast<size_t>(bins));
         const double last = bins - 1;
         for (int64_t i = begin; i < end; ++i) {
@@ -62,7 +62,7 @@ template <class T> Extrema extremaOf(const T *x, int64_t count) {
     using W = Wide<T>;
     Extrema result;
     std::mutex mutex;
-    at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    parallelFor(count, grain, [&](int64_t begin, int64_t end) {
         W least[lanes], most[lanes], different[lanes] = {};
         std::fill(least, least + lanes, std::numeric_limits<W>::infinity());
         std::fill(most, most + lanes, -std::numeric_limits<W>::infinity());

@@ -9,10 +9,15 @@
 #include <torch/headeronly/version.h>
 
 #include <dlfcn.h>
+#include <stdlib.h>
 
 #include <mutex>
 
 namespace {
+
+/// Lets libtorch's CPU allocator ask for huge pages, before its first allocation and unless the user decided. Fresh
+/// pages dominate large elementwise operations: without it a copy of 200 MB takes five times as long (measured).
+[[maybe_unused]] const int hugePages = setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
 
 struct Memory {
     void *owner;

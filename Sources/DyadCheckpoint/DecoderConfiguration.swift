@@ -98,6 +98,46 @@ public struct DecoderConfiguration: Sendable, Equatable {
     public var beginningOfSequence: [Int] = []
     /// The ids that end a text.
     public var endOfSequence: [Int] = []
+
+    /// Creates a configuration from its switches; every default is Llama's.
+    public init(
+        family: String, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
+        keyValueHeadCount: Int, headDimension: Int, normKind: NormKind = .rms, normAddsOne: Bool = false,
+        normEpsilon: Double, attentionBias: Bool = false, attentionOutputBias: Bool = false, mlpBias: Bool = false,
+        gated: Bool = true, activation: Activation = .silu, rotaryFraction: Double = 1, ropeTheta: Double = 10_000,
+        ropeScaling: RopeScaling = .none, tieWordEmbeddings: Bool = false, embeddingScale: Float = 1,
+        queryKeyNorm: Bool = false, postNorms: Bool = false, parallelResidual: Bool = false, sharedNorm: Bool = false,
+        maximumPositions: Int, beginningOfSequence: [Int] = [], endOfSequence: [Int] = []
+    ) {
+        self.family = family
+        self.vocabularySize = vocabularySize
+        self.hiddenSize = hiddenSize
+        self.intermediateSize = intermediateSize
+        self.layerCount = layerCount
+        self.headCount = headCount
+        self.keyValueHeadCount = keyValueHeadCount
+        self.headDimension = headDimension
+        self.normKind = normKind
+        self.normAddsOne = normAddsOne
+        self.normEpsilon = normEpsilon
+        self.attentionBias = attentionBias
+        self.attentionOutputBias = attentionOutputBias
+        self.mlpBias = mlpBias
+        self.gated = gated
+        self.activation = activation
+        self.rotaryFraction = rotaryFraction
+        self.ropeTheta = ropeTheta
+        self.ropeScaling = ropeScaling
+        self.tieWordEmbeddings = tieWordEmbeddings
+        self.embeddingScale = embeddingScale
+        self.queryKeyNorm = queryKeyNorm
+        self.postNorms = postNorms
+        self.parallelResidual = parallelResidual
+        self.sharedNorm = sharedNorm
+        self.maximumPositions = maximumPositions
+        self.beginningOfSequence = beginningOfSequence
+        self.endOfSequence = endOfSequence
+    }
 }
 
 extension DecoderConfiguration {

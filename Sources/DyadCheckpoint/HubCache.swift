@@ -28,7 +28,7 @@ enum HubCache {
         throw DyadError(
             .missing, file: identifier, found: "neither a path nor a model in \(root)",
             expected: "a model folder, a .gguf file or a downloaded hub id",
-            remedy: "Download it with: huggingface-cli download \(identifier)")
+            remedy: "Download it with: hf download \(identifier)")
     }
 
     /// `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`, as huggingface_hub has it.

@@ -2,6 +2,7 @@ import ArgumentParser
 import DyadEvaluation
 import DyadFormats
 import DyadQuantization
+import DyadRuntime
 
 struct Quantize: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,7 +30,7 @@ struct Quantize: ParsableCommand {
         (job.seed, job.threads) = (seed, threads)
         let report = try job.run(progress: ProgressLine())
         if json {
-            Terminal.print(report.json(peakResidentBytes: Terminal.peakResidentBytes).text())
+            Terminal.print(report.json(peakResidentBytes: Benchmark.peakResidentBytes()).text())
         } else {
             Terminal.print(report.table)
         }

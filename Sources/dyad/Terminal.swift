@@ -14,17 +14,6 @@ enum Terminal {
     static func print(_ text: String, terminator: String = "\n") {
         FileHandle.standardOutput.write(Data((text + terminator).utf8))
     }
-
-    /// Peak memory of this process so far.
-    static var peakResidentBytes: Int {
-        var usage = rusage()
-        guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
-        #if canImport(Darwin)
-            return usage.ru_maxrss
-        #else
-            return usage.ru_maxrss * 1024
-        #endif
-    }
 }
 
 /// A line on standard error that is rewritten on a terminal, and printed every ten seconds elsewhere.
@@ -32,13 +21,16 @@ final class ProgressLine: ProgressReporter {
     private let isTerminal = isatty(2) == 1
     private var phase = ""
     private var phaseStart = Date()
+    private var lastUpdate = Date()
     private var lastPrint = Date.distantPast
 
     func update(phase: String, completed: Int, total: Int, note: String) {
         let now = Date()
         if phase != self.phase {
-            (self.phase, phaseStart, lastPrint) = (phase, now, .distantPast)
+            // The first report of a phase comes after its first unit: the phase began where the last one ended.
+            (self.phase, phaseStart, lastPrint) = (phase, lastUpdate, .distantPast)
         }
+        lastUpdate = now
         let isLast = completed >= total
         guard isLast || now.timeIntervalSince(lastPrint) > (isTerminal ? 0.2 : 10) else { return }
         lastPrint = now

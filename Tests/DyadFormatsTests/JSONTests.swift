@@ -50,6 +50,7 @@ import Testing
         for filler in ["", filler] {
             let value = try JSONValue.parse("{\(filler)\"\(composed)\":1,\"\(decomposed)\":2}")
             #expect(value[composed] == 1 && value[decomposed] == 2)
+            #expect(JSONValue.string(composed) != .string(decomposed))
         }
     }
 
@@ -93,5 +94,25 @@ import Testing
         }
         #expect(error?.subject == "a.b[1]" && error?.file == "f.json" && error?.found == "\"x\"")
         #expect(throws: DyadError.self) { try root.member("zz") }
+    }
+
+    @Test func aChangedByteGivesAValueOrATypedError() throws {
+        let text = Array(#"{"a":[1,-2.5e3,"\u00e9\n",true],"é":{"b":null,"c":[[]]}}"#.utf8)
+        var refused = 0
+        for position in text.indices {
+            for byte in UInt8.min...UInt8.max {
+                var changed = text
+                changed[position] = byte
+                do throws(DyadError) {
+                    let value = try changed.withUnsafeBufferPointer { (bytes) throws(DyadError) in
+                        try JSONValue.parse(UnsafeRawBufferPointer(bytes))
+                    }
+                    #expect(try JSONValue.parse(value.text()) == value)
+                } catch {
+                    refused += 1
+                }
+            }
+        }
+        #expect(refused > text.count * 100 && refused < text.count * 256)
     }
 }

@@ -41,6 +41,8 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
     public var hasHadamard = false
     /// The input of down_proj at u16.
     public var hasWideDownInput = false
+    /// The product before the Hadamard at u16.
+    public var hasWideProduct = false
     /// The activation function's input and output at u16.
     public var hasWideActivation = false
     /// One linear for q, k and v, cut by slices.
@@ -76,6 +78,7 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
         shape.hasWideActivation = flip()
         shape.hasFusedQueryKeyValue = flip()
         shape.hasSplitOutput = flip()
+        shape.hasWideProduct = flip()
         return shape
     }
 
@@ -85,7 +88,7 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
             hasLayerNorm ? "layerNorm" : "rmsNorm", hasBiases ? "biases" : nil, hasQueryKeyNorm ? "qkNorm" : nil,
             isGated ? "gated" : nil, hasHadamard ? "hadamard" : nil, hasWideDownInput ? "down16" : nil,
             hasWideActivation ? "act16" : nil, hasFusedQueryKeyValue ? "fusedQKV" : nil,
-            hasSplitOutput ? "splitO" : nil,
+            hasSplitOutput ? "splitO" : nil, hasWideProduct ? "product16" : nil,
         ].compactMap { $0 }.joined(separator: " ")
         return
             "w\(weightBits) \(layers)×(h\(hidden) \(heads)/\(keyValueHeads)×\(headDimension) r\(rotated) f\(intermediate)) "

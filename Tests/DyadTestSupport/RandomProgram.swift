@@ -192,7 +192,7 @@ private struct DecoderWriter {
     mutating func addFeedForward(_ name: String, _ input: TensorID) -> TensorID {
         let activationType: IntegerType = shape.hasWideActivation ? .u16 : .u8
         let downType: IntegerType = shape.hasWideDownInput ? .u16 : .u8
-        let productType = shape.hasHadamard ? .u8 : downType
+        let productType: IntegerType = shape.hasHadamard ? (shape.hasWideProduct ? .u16 : .u8) : downType
         let gate = addLinear(
             name + (shape.isGated ? ".gate_proj" : ".up_proj"), input, shape.intermediate, activationType)
         var product = b.activation(

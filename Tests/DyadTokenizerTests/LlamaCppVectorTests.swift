@@ -31,4 +31,14 @@ struct LlamaCppVectorTests {
         }
         try Self.check(Real.gguf(name), name)
     }
+
+    @Test func llama3FromTiktokenAgrees() throws {
+        let path = Place.tokenizers + "llama3/meta-llama-3-8B.tiktoken"
+        try Self.check(Tiktoken.tokenizer(path: path, pre: "llama-bpe", count: 128_000), "llama-bpe")
+    }
+
+    @Test func qwen2FromTiktokenAgrees() throws {
+        let path = Place.tokenizers + "qwen/qwen.tiktoken"
+        try Self.check(Tiktoken.tokenizer(path: path, pre: "qwen2", count: 151_643), "qwen2")
+    }
 }

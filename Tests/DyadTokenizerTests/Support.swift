@@ -65,9 +65,9 @@ struct Seeded: RandomNumberGenerator {
 
     mutating func text(_ count: Int) -> String {
         var scalars = String.UnicodeScalarView()
-        while scalars.count < count {
+        for _ in 0..<count {
             let limit: UInt32 = [0x80, 0x100, 0x3000, 0x11_0000][Int.random(in: 0..<4, using: &self)]
-            if let scalar = Unicode.Scalar(UInt32.random(in: 0..<limit, using: &self)) { scalars.append(scalar) }
+            scalars.append(Unicode.Scalar(UInt32.random(in: 0..<limit, using: &self)) ?? "\u{d7ff}")
         }
         return String(scalars)
     }

@@ -76,18 +76,10 @@ public struct JSONObject: Sendable {
     }
 }
 
-extension JSONObject: Hashable {
+extension JSONObject: Equatable {
     /// Whether both have the same members in the same order.
     public static func == (left: JSONObject, right: JSONObject) -> Bool {
         left.keys.count == right.keys.count && left.values == right.values
             && zip(left.keys, right.keys).allSatisfy { ExactString($0) == ExactString($1) }
-    }
-
-    /// Hashes the members in order.
-    public func hash(into hasher: inout Hasher) {
-        for (key, value) in members {
-            hasher.combine(ExactString(key))
-            hasher.combine(value)
-        }
     }
 }

@@ -2,7 +2,7 @@
 ///
 /// Dyad has a reader of its own because what it reads comes from strangers: nesting is bounded, a key that
 /// occurs twice is an error, and every error says at which byte of which file it is.
-public enum JSONValue: Hashable, Sendable {
+public enum JSONValue: Equatable, Sendable {
     /// `null`
     case null
     /// `true` or `false`
@@ -20,6 +20,20 @@ public enum JSONValue: Hashable, Sendable {
 }
 
 extension JSONValue {
+    /// Whether both values give the same text. Strings are compared by their bytes, as keys are.
+    public static func == (left: JSONValue, right: JSONValue) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.bool(let left), .bool(let right)): left == right
+        case (.integer(let left), .integer(let right)): left == right
+        case (.decimal(let left), .decimal(let right)): left == right
+        case (.string(let left), .string(let right)): ExactString(left) == ExactString(right)
+        case (.array(let left), .array(let right)): left == right
+        case (.object(let left), .object(let right)): left == right
+        default: false
+        }
+    }
+
     /// A finite number, written with the fewest digits that give the same `Double` back. Traps on NaN and
     /// infinity, which JSON cannot express.
     public static func number(_ value: Double) -> JSONValue { .decimal(JSONDecimal(value)) }

@@ -91,16 +91,20 @@ public final class Session {
     ///   where the context is full. The session is unchanged then.
     /// - Cost: allocates only the result.
     public func prefill(_ tokens: [Int32]) throws(DyadError) -> [Int32] {
-        let dropped = droppedCount(of: tokens)
+        try extend(tokens, dropped: droppedCount(of: tokens))
+    }
+
+    /// ``prefill(_:)`` of tokens that begin with no prefix to drop.
+    func extend(_ tokens: [Int32]) throws(DyadError) -> [Int32] { try extend(tokens, dropped: 0) }
+
+    private func extend(_ tokens: [Int32], dropped: Int) throws(DyadError) -> [Int32] {
         try check(tokens, dropped: dropped)
         tokens.withUnsafeBufferPointer { all in
             let tokens = UnsafeBufferPointer(rebasing: all[dropped...])
             for start in stride(from: 0, to: tokens.count, by: chunk) {
                 let part = UnsafeBufferPointer(rebasing: tokens[start..<min(tokens.count, start + chunk)])
                 let frame = step(part)
-                if isObserving {
-                    observeLogits(frame)
-                }
+                if isObserving { observeLogits(frame) }
                 if start + part.count == tokens.count {
                     plan.logits.run(frame, rows: part.count - 1..<part.count, into: logitRows.pointer)
                 }
@@ -113,13 +117,7 @@ public final class Session {
     ///
     /// - Throws: as ``prefill(_:)``.
     public func decode(_ token: Int32) throws(DyadError) -> [Int32] {
-        try check([token], dropped: 0)
-        withUnsafePointer(to: token) { pointer in
-            let frame = step(UnsafeBufferPointer(start: pointer, count: 1))
-            if isObserving { observeLogits(frame) }
-            plan.logits.run(frame, rows: 0..<1, into: logitRows.pointer)
-        }
-        return Array(UnsafeBufferPointer(start: logitRows.elements(Int32.self), count: runtime.vocabularySize))
+        try extend([token])
     }
 
     /// Appends `tokens` and hands over the logits behind every one of them, some rows at a time.

@@ -3,7 +3,7 @@ import DyadFormats
 import DyadGraph
 
 /// The ±1 matrix of a block: base ⊗ Sylvester(power).
-struct HadamardMatrix: @unchecked Sendable {
+struct PackedHadamard: @unchecked Sendable {
     let base: AlignedMemory
     let order: Int
     let power: Int
@@ -30,7 +30,7 @@ struct HadamardOperation: PlannedOperation {
     let inputFormat: dyad_format
     let inputBytes: Int
     let output: PlannedTensor
-    let matrix: HadamardMatrix
+    let matrix: PackedHadamard
     let width: Int
 
     var inputs: [TensorID] { [input] }

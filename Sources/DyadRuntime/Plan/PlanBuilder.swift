@@ -216,7 +216,7 @@ struct PlanBuilder {
         return HadamardOperation(
             name: name, input: hadamard.input, inputFormat: input.format, inputBytes: input.type.byteCount,
             output: planned(hadamard.output),
-            matrix: try HadamardMatrix(base: hadamard.base, power: hadamard.power, subject: name), width: input.width)
+            matrix: try PackedHadamard(base: hadamard.base, power: hadamard.power, subject: name), width: input.width)
     }
 
     private mutating func add(_ concatenate: Operation.Concatenate, _ name: String) {

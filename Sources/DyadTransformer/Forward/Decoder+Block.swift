@@ -17,32 +17,33 @@ extension Decoder {
             layer == 0
             ? try Pass(layer: nil, visitor: visitor).site(.embeddingOutput, hidden)
             : try pass.site(.residual, hidden)
-        let attentionInput = try pass.site(
-            .attentionNormOutput, try norm(input, weights.inputNorm, .inputNormGain, .inputNormBias, pass))
+        var attentionInput = input
+        if let inputNorm = weights.inputNorm {
+            attentionInput = try pass.site(
+                .attentionNormOutput, try norm(input, inputNorm, .inputNormGain, .inputNormBias, pass))
+        }
 
         var attention = try attend(attentionInput, weights, cache: cache, pass)
-        if configuration.postNorms {
+        if let postNorm = weights.postAttentionNorm {
             attention = try pass.site(
                 .postAttentionNormOutput,
-                try norm(
-                    attention, weights.postAttentionNorm, .postAttentionNormGain, .postAttentionNormBias, pass))
+                try norm(attention, postNorm, .postAttentionNormGain, .postAttentionNormBias, pass))
         }
         let residual = try pass.site(.attentionResidual, try input + attention)
 
         var feedForwardInput = attentionInput
-        if !configuration.sharedNorm {
+        if let feedForwardNorm = weights.feedForwardNorm {
             feedForwardInput = try pass.site(
                 .feedForwardNormOutput,
                 try norm(
-                    configuration.parallelResidual ? input : residual, weights.feedForwardNorm,
-                    .feedForwardNormGain, .feedForwardNormBias, pass))
+                    configuration.parallelResidual ? input : residual, feedForwardNorm, .feedForwardNormGain,
+                    .feedForwardNormBias, pass))
         }
         var output = try feedForward(feedForwardInput, weights, pass)
-        if configuration.postNorms {
+        if let postNorm = weights.postFeedForwardNorm {
             output = try pass.site(
                 .postFeedForwardNormOutput,
-                try norm(
-                    output, weights.postFeedForwardNorm, .postFeedForwardNormGain, .postFeedForwardNormBias, pass))
+                try norm(output, postNorm, .postFeedForwardNormGain, .postFeedForwardNormBias, pass))
         }
         return try residual + output
     }
@@ -77,9 +78,11 @@ extension Decoder {
         var q = try pass.site(.qOutput, try pass.linear(x, weights.qProj, .qWeight, .qBias))
         var k = try pass.site(.kOutput, try pass.linear(x, weights.kProj, .kWeight, .kBias))
         let v = try pass.site(.vOutput, try pass.linear(x, weights.vProj, .vWeight, .vBias))
-        if configuration.queryKeyNorm {
-            q = try pass.site(.qNormOutput, try headNorm(q, weights.qNorm, .qNormGain, heads, pass))
-            k = try pass.site(.kNormOutput, try headNorm(k, weights.kNorm, .kNormGain, keyValueHeads, pass))
+        if let qNorm = weights.qNorm {
+            q = try pass.site(.qNormOutput, try headNorm(q, qNorm, .qNormGain, heads, pass))
+        }
+        if let kNorm = weights.kNorm {
+            k = try pass.site(.kNormOutput, try headNorm(k, kNorm, .kNormGain, keyValueHeads, pass))
         }
         try rotary.extend(to: start + tokens)
         q = try pass.site(.qRotated, try rotary.apply(q, heads: heads, start: start))

@@ -10,7 +10,9 @@ public struct Prefix: Sendable {
 
     /// One layer's part.
     public struct Block: Sendable {
+        /// After rotation.
         public var keys: Tensor
+        /// As v_proj gives them.
         public var values: Tensor
 
         /// Creates a layer's part.

@@ -150,5 +150,6 @@ extension SiteKey: Comparable {
 }
 
 extension SiteKey: CustomStringConvertible {
+    /// ``name``
     public var description: String { name }
 }

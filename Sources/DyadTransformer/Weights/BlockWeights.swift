@@ -28,36 +28,36 @@ public struct NormalizationWeights: Sendable {
     }
 }
 
-/// The weights of one decoder block. A norm that the configuration does not have stays empty and is not computed.
+/// The weights of one decoder block. What is nil is not computed; a norm without gain and bias is.
 public struct BlockWeights: Sendable {
-    /// Before attention.
-    public var inputNorm = NormalizationWeights()
+    /// Before attention; nil for none.
+    public var inputNorm: NormalizationWeights?
     /// `[heads · headDimension, hidden]`
     public var qProj: LinearWeights
     /// `[keyValueHeads · headDimension, hidden]`
     public var kProj: LinearWeights
     /// `[keyValueHeads · headDimension, hidden]`
     public var vProj: LinearWeights
-    /// Over each query head, `[headDimension]` (``DecoderConfiguration/queryKeyNorm``); gain only.
-    public var qNorm = NormalizationWeights()
-    /// Over each key head, `[headDimension]`; gain only.
-    public var kNorm = NormalizationWeights()
+    /// Over each query head, `[headDimension]` ; gain only. Nil for none.
+    public var qNorm: NormalizationWeights?
+    /// Over each key head, `[headDimension]`; gain only. Nil for none.
+    public var kNorm: NormalizationWeights?
     /// `[hidden, heads · headDimension]`
     public var oProj: LinearWeights
-    /// On the attention's output before it is added (``DecoderConfiguration/postNorms``).
-    public var postAttentionNorm = NormalizationWeights()
-    /// Before the feed-forward part (unless ``DecoderConfiguration/sharedNorm``).
-    public var feedForwardNorm = NormalizationWeights()
-    /// `[intermediate, hidden]` (``DecoderConfiguration/gated``)
+    /// On the attention's output before it is added; nil for none.
+    public var postAttentionNorm: NormalizationWeights?
+    /// Before the feed-forward part; nil where that reads what attention reads (a shared norm).
+    public var feedForwardNorm: NormalizationWeights?
+    /// `[intermediate, hidden]`; nil for none (two linears instead of three).
     public var gateProj: LinearWeights?
     /// `[intermediate, hidden]`
     public var upProj: LinearWeights
     /// `[hidden, intermediate]`
     public var downProj: LinearWeights
-    /// On the feed-forward part's output before it is added (``DecoderConfiguration/postNorms``).
-    public var postFeedForwardNorm = NormalizationWeights()
+    /// On the feed-forward part's output before it is added; nil for none.
+    public var postFeedForwardNorm: NormalizationWeights?
 
-    /// Creates a block's weights; norms are set afterwards.
+    /// Creates a block's weights, without any norm.
     public init(
         qProj: LinearWeights, kProj: LinearWeights, vProj: LinearWeights, oProj: LinearWeights,
         gateProj: LinearWeights?, upProj: LinearWeights, downProj: LinearWeights
@@ -73,56 +73,56 @@ public struct BlockWeights: Sendable {
 
     /// The tensor of a role, nil where the block has none (or the role is none of a block's).
     ///
-    /// Setting nil removes a bias or a gain; a matrix cannot be removed, and a gate cannot be added.
+    /// Setting nil removes a bias or a gain; a matrix cannot be removed. A part that is nil (a norm, the gate) stays nil.
     public subscript(_ weight: WeightKey.Weight) -> Tensor? {
         get {
             switch weight {
-            case .inputNormGain: inputNorm.gain
-            case .inputNormBias: inputNorm.bias
+            case .inputNormGain: inputNorm?.gain
+            case .inputNormBias: inputNorm?.bias
             case .qWeight: qProj.weight
             case .qBias: qProj.bias
             case .kWeight: kProj.weight
             case .kBias: kProj.bias
             case .vWeight: vProj.weight
             case .vBias: vProj.bias
-            case .qNormGain: qNorm.gain
-            case .kNormGain: kNorm.gain
+            case .qNormGain: qNorm?.gain
+            case .kNormGain: kNorm?.gain
             case .oWeight: oProj.weight
             case .oBias: oProj.bias
-            case .postAttentionNormGain: postAttentionNorm.gain
-            case .postAttentionNormBias: postAttentionNorm.bias
-            case .feedForwardNormGain: feedForwardNorm.gain
-            case .feedForwardNormBias: feedForwardNorm.bias
+            case .postAttentionNormGain: postAttentionNorm?.gain
+            case .postAttentionNormBias: postAttentionNorm?.bias
+            case .feedForwardNormGain: feedForwardNorm?.gain
+            case .feedForwardNormBias: feedForwardNorm?.bias
             case .gateWeight: gateProj?.weight
             case .gateBias: gateProj?.bias
             case .upWeight: upProj.weight
             case .upBias: upProj.bias
             case .downWeight: downProj.weight
             case .downBias: downProj.bias
-            case .postFeedForwardNormGain: postFeedForwardNorm.gain
-            case .postFeedForwardNormBias: postFeedForwardNorm.bias
+            case .postFeedForwardNormGain: postFeedForwardNorm?.gain
+            case .postFeedForwardNormBias: postFeedForwardNorm?.bias
             case .embedding, .finalNormGain, .finalNormBias, .headWeight, .headBias: nil
             }
         }
         set {
             switch weight {
-            case .inputNormGain: inputNorm.gain = newValue
-            case .inputNormBias: inputNorm.bias = newValue
+            case .inputNormGain: inputNorm?.gain = newValue
+            case .inputNormBias: inputNorm?.bias = newValue
             case .qBias: qProj.bias = newValue
             case .kBias: kProj.bias = newValue
             case .vBias: vProj.bias = newValue
-            case .qNormGain: qNorm.gain = newValue
-            case .kNormGain: kNorm.gain = newValue
+            case .qNormGain: qNorm?.gain = newValue
+            case .kNormGain: kNorm?.gain = newValue
             case .oBias: oProj.bias = newValue
-            case .postAttentionNormGain: postAttentionNorm.gain = newValue
-            case .postAttentionNormBias: postAttentionNorm.bias = newValue
-            case .feedForwardNormGain: feedForwardNorm.gain = newValue
-            case .feedForwardNormBias: feedForwardNorm.bias = newValue
+            case .postAttentionNormGain: postAttentionNorm?.gain = newValue
+            case .postAttentionNormBias: postAttentionNorm?.bias = newValue
+            case .feedForwardNormGain: feedForwardNorm?.gain = newValue
+            case .feedForwardNormBias: feedForwardNorm?.bias = newValue
             case .gateBias: gateProj?.bias = newValue
             case .upBias: upProj.bias = newValue
             case .downBias: downProj.bias = newValue
-            case .postFeedForwardNormGain: postFeedForwardNorm.gain = newValue
-            case .postFeedForwardNormBias: postFeedForwardNorm.bias = newValue
+            case .postFeedForwardNormGain: postFeedForwardNorm?.gain = newValue
+            case .postFeedForwardNormBias: postFeedForwardNorm?.bias = newValue
             case .qWeight, .kWeight, .vWeight, .oWeight, .gateWeight, .upWeight, .downWeight:
                 guard let newValue else { preconditionFailure("\(weight.rawValue) cannot be removed") }
                 setMatrix(weight, newValue)

@@ -88,7 +88,17 @@ extension DecoderWeights {
                 oProj: try linear(.oWeight),
                 gateProj: try tensor(key(.gateWeight)).map { LinearWeights(weight: $0) },
                 upProj: try linear(.upWeight), downProj: try linear(.downWeight))
-            for weight in WeightKey.Weight.allCases where weight.isInBlock && block[weight] == nil {
+            func norm(_ gain: WeightKey.Weight, _ bias: WeightKey.Weight? = nil) throws -> NormalizationWeights? {
+                guard let found = try tensor(key(gain)) else { return nil }
+                return NormalizationWeights(gain: found, bias: try bias.flatMap { try tensor(key($0)) })
+            }
+            block.inputNorm = try norm(.inputNormGain, .inputNormBias)
+            block.qNorm = try norm(.qNormGain)
+            block.kNorm = try norm(.kNormGain)
+            block.postAttentionNorm = try norm(.postAttentionNormGain, .postAttentionNormBias)
+            block.feedForwardNorm = try norm(.feedForwardNormGain, .feedForwardNormBias)
+            block.postFeedForwardNorm = try norm(.postFeedForwardNormGain, .postFeedForwardNormBias)
+            for weight: WeightKey.Weight in [.qBias, .kBias, .vBias, .oBias, .gateBias, .upBias, .downBias] {
                 if let found = try tensor(key(weight)) { block[weight] = found }
             }
             return block

@@ -1,0 +1,47 @@
+# What a developer types. scripts/ holds the logic; this file only names it.
+SWIFT ?= swift
+# Tests are built in a folder of their own: -enable-testing would make every other build start over.
+TEST_FLAGS = -c release -Xswiftc -enable-testing --scratch-path .build-test
+FORMATTED = Sources Tests Package.swift
+DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
+
+.PHONY: setup build test demo accuracy benchmark integer-only format lint docs fixtures clean
+
+setup: ## fetch libtorch and the demonstration model into .deps
+	scripts/setup
+
+build: setup ## the release build: .build/release/dyad
+	$(SWIFT) build -c release
+
+test: setup ## in release: scalar Swift is 30 times slower in debug
+	$(SWIFT) test $(TEST_FLAGS)
+	@echo "make test: all tests passed"
+
+demo: build ## quantise SmolLM2 twice, measure it, ask it something
+	scripts/demo
+
+accuracy: build ## perplexity ratios against the targets (needs the evaluation texts)
+	scripts/accuracy
+
+benchmark: build ## speed of the programs in out/, medians of alternating runs
+	scripts/benchmark
+
+integer-only: build ## no floating-point arithmetic in kernels and operations
+	scripts/check_integer_only --self-test
+	scripts/check_integer_only --build .build/release
+
+format:
+	$(SWIFT) format --in-place --recursive $(FORMATTED)
+
+lint:
+	$(SWIFT) format lint --strict --recursive $(FORMATTED)
+
+docs: ## the DocC pages, into .build/docs
+	@mkdir -p .build
+	$(DOCC) convert docs/Dyad.docc --warnings-as-errors --output-path .build/docs
+
+fixtures: ## write the golden files of the tests again
+	scripts/fixtures/all
+
+clean: ## everything built; .deps and out stay
+	rm -rf .build .build-*

@@ -1,0 +1,107 @@
+import DyadFormats
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The outcome of ``Perplexity`` for one model.
+public struct PerplexityResult: Sendable, Equatable {
+    /// The model's name.
+    public let model: String
+    /// Tokens of a window.
+    public let context: Int
+    /// Mean negative log-likelihood of each window, in nats.
+    public let windowMeans: [Double]
+    /// Comparison with a reference on the same windows, if there was one.
+    public let comparison: Comparison?
+
+    /// Nearness to a reference.
+    public struct Comparison: Sendable, Equatable {
+        /// The reference's name.
+        public let reference: String
+        /// Mean negative log-likelihood of each window under the reference.
+        public let windowMeans: [Double]
+        /// Mean over positions of KL(reference ‖ model), in nats.
+        public let meanKL: Double
+        /// Its standard error over windows; nil for one window.
+        public let klStandardError: Double?
+        /// Share of positions where both find the same token likeliest.
+        public let top1Agreement: Double
+    }
+
+    /// Creates a result from the windows' means.
+    public init(model: String, context: Int, windowMeans: [Double], comparison: Comparison? = nil) {
+        self.model = model
+        self.context = context
+        self.windowMeans = windowMeans
+        self.comparison = comparison
+    }
+
+    init(model: String, context: Int, scores: [WindowScore], reference: (name: String, means: [Double])?) {
+        self.model = model
+        self.context = context
+        windowMeans = scores.map(\.meanLoss)
+        comparison = reference.map { reference in
+            let divergences = scores.compactMap(\.meanDivergence)
+            return Comparison(
+                reference: reference.name, windowMeans: reference.means, meanKL: mean(divergences),
+                klStandardError: standardError(divergences), top1Agreement: mean(scores.compactMap(\.agreement)))
+        }
+    }
+
+    /// Number of windows.
+    public var windows: Int { windowMeans.count }
+    /// Tokens given to the model.
+    public var tokens: Int { windows * context }
+    /// Tokens scored: all but the first of each window.
+    public var scoredTokens: Int { windows * (context - 1) }
+    /// exp(mean negative log-likelihood).
+    public var perplexity: Double { exp(mean(windowMeans)) }
+}
+
+extension PerplexityResult.Comparison {
+    /// The reference's perplexity.
+    public var perplexity: Double { exp(mean(windowMeans)) }
+}
+
+extension PerplexityResult {
+    /// Perplexity divided by the reference's.
+    public var ratio: Double? {
+        comparison.map { perplexity / $0.perplexity }
+    }
+
+    /// Standard error of ``ratio``, paired over windows: the ratio times that of the mean difference of the windows'
+    /// log-likelihoods (delta method). Nil without a reference or with one window.
+    public var ratioStandardError: Double? {
+        guard let comparison, let ratio else { return nil }
+        return standardError(zip(windowMeans, comparison.windowMeans).map { $0 - $1 }).map { ratio * $0 }
+    }
+
+    /// The result for `--json`: `perplexity`, `tokens`, `scored_tokens`, `windows`, `context`, `window_mean_nll`, and with
+    /// a reference `reference_perplexity`, `ratio`, `ratio_standard_error`, `mean_kl`, `mean_kl_standard_error`,
+    /// `top1_agreement`.
+    public func json() -> JSONValue {
+        var object = JSONObject()
+        object["model"] = .string(model)
+        object["perplexity"] = .number(perplexity)
+        object["tokens"] = .integer(tokens)
+        object["scored_tokens"] = .integer(scoredTokens)
+        object["windows"] = .integer(windows)
+        object["context"] = .integer(context)
+        if let comparison {
+            object["reference"] = .string(comparison.reference)
+            object["reference_perplexity"] = .number(comparison.perplexity)
+            object["ratio"] = ratio.map { .number($0) } ?? .null
+            object["ratio_standard_error"] = ratioStandardError.map { .number($0) } ?? .null
+            object["mean_kl"] = .number(comparison.meanKL)
+            object["mean_kl_standard_error"] = comparison.klStandardError.map { .number($0) } ?? .null
+            object["top1_agreement"] = .number(comparison.top1Agreement)
+        }
+        object["window_mean_nll"] = .array(windowMeans.map { .number($0) })
+        return .object(object)
+    }
+}

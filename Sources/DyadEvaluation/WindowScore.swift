@@ -1,0 +1,84 @@
+import Dispatch
+import DyadFormats
+
+/// What the reference says about a window: its logits, kept to be compared with.
+final class ReferenceWindow {
+    private let logits: UnsafeMutableBufferPointer<Float>
+    private let vocabulary: Int
+    /// Negative log-likelihood of tokens 2 ... n.
+    private(set) var losses: [Double] = []
+    private(set) var rows: [LogitRow] = []
+
+    init(_ model: any LanguageModel, _ window: [Int32]) throws {
+        vocabulary = model.vocabularySize
+        // Bounded by the model itself, which computes as much.
+        logits = .allocate(capacity: (window.count - 1) * vocabulary)
+        let (logits, vocabulary) = (logits, vocabulary)
+        try model.evaluate(window: window) { range, values in
+            let scored = range.clamped(to: 0..<window.count - 1)
+            _ = UnsafeMutableBufferPointer(
+                rebasing: logits[scored.lowerBound * vocabulary..<scored.upperBound * vocabulary]
+            )
+            .update(fromContentsOf: values.prefix(scored.count * vocabulary))
+        }
+        rows = logitRows(UnsafeBufferPointer(logits), vocabulary)
+        losses = rows.indices.map { rows[$0].negativeLogLikelihood(of: Int(window[$0 + 1])) }
+    }
+
+    deinit { logits.deallocate() }
+}
+
+/// How one model did on one window.
+struct WindowScore {
+    /// Mean negative log-likelihood of tokens 2 ... n, in nats.
+    var meanLoss = 0.0
+    /// Mean KL(reference ‖ model).
+    var meanDivergence: Double?
+    /// Share of positions whose likeliest token is the reference's.
+    var agreement: Double?
+    /// Positions scored.
+    var count: Int
+
+    init(_ model: any LanguageModel, _ window: [Int32], against reference: ReferenceWindow?) throws {
+        count = window.count - 1
+        let (vocabulary, count) = (model.vocabularySize, count)
+        var (loss, divergence, agreements) = (0.0, 0.0, 0)
+        try model.evaluate(window: window) { range, values in
+            let scored = range.clamped(to: 0..<count)
+            let rows = logitRows(UnsafeBufferPointer(rebasing: values.prefix(scored.count * vocabulary)), vocabulary)
+            for (row, position) in zip(rows, scored) {
+                loss += row.negativeLogLikelihood(of: Int(window[position + 1]))
+                if let reference, reference.rows[position].argmax == row.argmax { agreements += 1 }
+            }
+            if let reference {
+                let first = scored.lowerBound
+                divergence += concurrentMap(rows.count) { reference.rows[first + $0].divergence(from: rows[$0]) }
+                    .reduce(0, +)
+            }
+        }
+        meanLoss = loss / Double(count)
+        guard reference != nil else { return }
+        meanDivergence = divergence / Double(count)
+        agreement = Double(agreements) / Double(count)
+    }
+}
+
+/// The rows of a matrix of logits, normalised on all cores.
+private func logitRows(_ values: UnsafeBufferPointer<Float>, _ vocabulary: Int) -> [LogitRow] {
+    concurrentMap(values.count / vocabulary) { row in
+        LogitRow(UnsafeBufferPointer(rebasing: values[row * vocabulary..<(row + 1) * vocabulary]))
+    }
+}
+
+/// `body` of 0 ..< count, on all cores, in order.
+private func concurrentMap<Element>(_ count: Int, _ body: (Int) -> Element) -> [Element] {
+    // Both closures only read, and each index is written once.
+    nonisolated(unsafe) let body = body
+    return [Element](unsafeUninitializedCapacity: count) { buffer, initialised in
+        nonisolated(unsafe) let slots = buffer
+        DispatchQueue.concurrentPerform(iterations: count) { index in
+            slots.initializeElement(at: index, to: body(index))
+        }
+        initialised = count
+    }
+}

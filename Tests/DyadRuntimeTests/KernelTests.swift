@@ -1,0 +1,293 @@
+import CDyadKernels
+import DyadGraph
+import DyadRuntime
+import DyadTestSupport
+import Testing
+
+/// Kernels on shapes with every kind of tail, against arithmetic written out here, and every set against the generic one.
+@Suite struct KernelTests {
+    static let sets = KernelSet.available.map(\.name)
+
+    private func table(_ name: String) throws -> dyad_kernels { try #require(dyad_kernels_named(name)).pointee }
+
+    private func bytes(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    }
+
+    private func int32(_ type: dyad_type) -> Int32 { Int32(bitPattern: type.rawValue) }
+
+    // MARK: Linear
+
+    struct LinearCase: CustomStringConvertible, Sendable {
+        let inputs: Int
+        let outputs: Int
+        let rows: Int
+        let bits: Int
+        let isWide: Bool
+        var description: String { "\(rows)×\(inputs)→\(outputs) i\(bits)\(isWide ? " u16" : "")" }
+    }
+
+    static let linearCases: [LinearCase] = [8, 4].flatMap { bits in
+        [false, true].flatMap { isWide in
+            [
+                (1, 1, 1), (2, 15, 2), (3, 17, 5), (4, 16, 6), (7, 64, 7), (8, 65, 12), (9, 80, 13), (33, 48, 3),
+                (576, 130, 14), (1537, 200, 4), (40, 33, 300), (1537, 20, 150),
+            ]
+            .map { inputs, outputs, rows in
+                LinearCase(
+                    inputs: bits == 4 ? (inputs + 1) / 2 * 2 : inputs, outputs: outputs, rows: rows, bits: bits,
+                    isWide: isWide)
+            }
+        }
+    }
+
+    @Test(arguments: sets, linearCases)
+    func linearIsTheExactSumRescaledOnce(_ set: String, _ shape: LinearCase) throws {
+        var generator = SeededGenerator(seed: UInt64(shape.inputs * 31 + shape.outputs))
+        let kernels = try table(set)
+        let (inputs, outputs, rows) = (shape.inputs, shape.outputs, shape.rows)
+        let largest: Int8 = shape.bits == 4 ? 7 : 127
+        // Extremes in the first channel: the largest sums that can be.
+        var weights = (0..<inputs * outputs).map { _ in Int8.random(in: -largest...largest, using: &generator) }
+        for i in 0..<inputs { weights[i] = shape.bits == 4 ? -7 : -128 }
+        var x = (0..<inputs * rows).map { _ in UInt16.random(in: 0...(shape.isWide ? .max : 255), using: &generator) }
+        for i in 0..<inputs { x[i] = shape.isWide ? .max : 255 }
+        let blocks = (outputs + 15) / 16
+        let multipliers = (0..<blocks * 16).map { _ in Int64.random(in: 0..<1 << 28, using: &generator) }
+        let shifts = (0..<blocks * 16).map { _ in Int64.random(in: shape.isWide ? 39...49 : 31...43, using: &generator)
+        }
+        let offsets = (0..<blocks * 16).map { _ in Int64.random(in: -1_000_000...1_000_000, using: &generator) }
+        let stored: [UInt8] =
+            shape.bits == 8
+            ? weights.map { UInt8(bitPattern: $0) }
+            : stride(from: 0, to: weights.count, by: 2).map {
+                UInt8(bitPattern: weights[$0]) & 15 | UInt8(bitPattern: weights[$0 + 1]) << 4
+            }
+        var panels = [Int8](repeating: 99, count: dyad_packed_weight_bytes(outputs, inputs, Int32(shape.bits)))
+        dyad_pack_weights(stored, outputs, inputs, Int32(shape.bits), 0, blocks, &panels)
+
+        for (type, range) in [
+            (DYAD_U8, 0...255), (DYAD_U16, 0...65535), (DYAD_I32, Int64(Int32.min)...Int64(Int32.max)),
+        ] as [(dyad_type, ClosedRange<Int64>)] {
+            let zero: Int64 = type == DYAD_U8 ? 113 : type == DYAD_U16 ? 32768 : 0
+            var expected: [Int64] = []
+            for row in 0..<rows {
+                for channel in 0..<outputs {
+                    var sum = offsets[channel]
+                    for i in 0..<inputs { sum += Int64(x[row * inputs + i]) * Int64(weights[channel * inputs + i]) }
+                    let scaled = (sum * multipliers[channel] + 1 << (shifts[channel] - 1)) >> shifts[channel]
+                    expected.append(min(max(zero + scaled, range.lowerBound), range.upperBound))
+                }
+            }
+            let found = panels.withUnsafeBufferPointer { panels in
+                multipliers.withUnsafeBufferPointer { multipliers in
+                    shifts.withUnsafeBufferPointer { shifts in
+                        offsets.withUnsafeBufferPointer { offsets -> [Int64] in
+                            var linear = dyad_linear(
+                                inputs: inputs, outputs: outputs, weight_bits: Int32(shape.bits),
+                                input_type: int32(shape.isWide ? DYAD_U16 : DYAD_U8), panels: panels.baseAddress,
+                                multipliers: multipliers.baseAddress, shifts: shifts.baseAddress,
+                                offsets: offsets.baseAddress,
+                                output: dyad_format(type: int32(type), zero: Int32(zero)))
+                            var scratch = [UInt8](repeating: 7, count: dyad_linear_scratch_bytes(&linear, rows) + 64)
+                            let narrow = x.map { UInt8(truncatingIfNeeded: $0) } + [UInt8](repeating: 200, count: 64)
+                            let wide = x + [UInt16](repeating: 40000, count: 32)
+                            let count = rows * outputs
+                            // In two calls, so that blocks are found at their own place.
+                            func run<T: FixedWidthInteger>(_ y: [T]) -> [Int64] {
+                                var y = y
+                                for (first, n) in [(0, blocks / 2), (blocks / 2, blocks - blocks / 2)] where n > 0 {
+                                    if shape.isWide {
+                                        kernels.linear(&linear, wide, rows, first, n, &y, &scratch)
+                                    } else {
+                                        kernels.linear(&linear, narrow, rows, first, n, &y, &scratch)
+                                    }
+                                }
+                                return y.map { Int64($0) }
+                            }
+                            switch type {
+                            case DYAD_U8: return run([UInt8](repeating: 0, count: count))
+                            case DYAD_U16: return run([UInt16](repeating: 0, count: count))
+                            default: return run([Int32](repeating: 0, count: count))
+                            }
+                        }
+                    }
+                }
+            }
+            #expect(found == expected, "\(set), output \(type)")
+        }
+    }
+
+    // MARK: Attention over many columns
+
+    @Test(arguments: sets, [DYAD_LATE_DIVISION_8.rawValue, DYAD_LATE_DIVISION_16.rawValue, DYAD_SOFTMAX.rawValue])
+    func attentionOverMoreColumnsThanOneChunkIsExact(_ set: String, _ form: UInt32) throws {
+        var generator = SeededGenerator(seed: 77)
+        let kernels = try table(set)
+        let (dimension, prefix, columns, tokens) = (10, 3, 8300, 3)
+        let heads = 2
+        let position = columns - tokens
+        let keys = bytes(columns * dimension, &generator)
+        let values = bytes(columns * dimension, &generator)
+        let queries = bytes(tokens * heads * dimension, &generator) + [UInt8](repeating: 0, count: 64)
+        let padded = (columns + 63) / 64 * 64
+        var keyMemory = [Int8](repeating: 0, count: dyad_key_cache_bytes(1, dimension, padded))
+        var sums = [Int32](repeating: 0, count: padded)
+        var valueMemory = [Int8](repeating: 0, count: dyad_value_cache_bytes(1, dimension, padded))
+        let prefixValues = values[..<(prefix * dimension)].map { Int8(Int($0) - 128) }
+        let score = dyad_rescale(multiplier: 1 << 30, shift: 31)
+        // One step of the score is 0.002: differences of some thousands matter.
+        let exponent = dyad_rescale(multiplier: 1_660_000_000, shift: 15)
+        let rho = dyad_rescale(
+            multiplier: 1_000_000_007 >> (form == DYAD_SOFTMAX.rawValue ? 0 : 1),
+            shift: form == DYAD_SOFTMAX.rawValue ? 44 : 28)
+        var attention = dyad_attention(
+            heads: heads, key_value_heads: 1, dimension: dimension, value_dimension: dimension, prefix: prefix,
+            form: Int32(bitPattern: form), query_zero: 120, score: score, score_zero: 32768, exponent: exponent,
+            value: rho, output: dyad_format(type: int32(DYAD_U8), zero: 128))
+        var y = [UInt8](repeating: 0, count: tokens * heads * dimension)
+        var scratch = [UInt64](
+            repeating: .max, count: dyad_attention_scratch_bytes(&attention, tokens, columns) / 8 + 8)
+        keyMemory.withUnsafeMutableBufferPointer { keyMemory in
+            sums.withUnsafeMutableBufferPointer { sums in
+                valueMemory.withUnsafeMutableBufferPointer { valueMemory in
+                    var keyCache = dyad_cache(
+                        heads: 1, dimension: dimension, columns: padded, packed: keyMemory.baseAddress,
+                        sums: sums.baseAddress)
+                    var valueCache = dyad_cache(
+                        heads: 1, dimension: dimension, columns: padded, packed: valueMemory.baseAddress, sums: nil)
+                    // In two pieces, the second at a column that no group begins with.
+                    kernels.append_keys(&keyCache, keys, 4099, 0)
+                    kernels.append_keys(&keyCache, Array(keys[(4099 * dimension)...]), columns - 4099, 4099)
+                    kernels.append_values(&valueCache, values, 4099, 0)
+                    kernels.append_values(&valueCache, Array(values[(4099 * dimension)...]), columns - 4099, 4099)
+                    kernels.attention(
+                        &attention, &keyCache, &valueCache, prefixValues, 0, 0, tokens, position, queries, &y, &scratch,
+                        nil)
+                }
+            }
+        }
+        for token in 0..<tokens {
+            for head in 0..<heads {
+                let query = queries[((token * heads + head) * dimension)...].prefix(dimension).map { Int64($0) - 120 }
+                let visible = position + token + 1
+                let scores = (0..<visible).map { column -> Int64 in
+                    let sum = (0..<dimension).reduce(Int64(0)) {
+                        $0 + query[$1] * (Int64(keys[column * dimension + $1]) - 128)
+                    }
+                    return min(max(32768 + rescaled(sum, score), 0), 65535)
+                }
+                let expected = mixed(
+                    scores, values: values, dimension: dimension, prefix: prefix, form: form, exponent: exponent,
+                    rho: rho)
+                let start = (token * heads + head) * dimension
+                #expect(Array(y[start..<start + dimension]) == expected, "\(set), token \(token), head \(head)")
+            }
+        }
+    }
+
+    private func rescaled(_ value: Int64, _ by: dyad_rescale) -> Int64 {
+        (value * by.multiplier + 1 << (by.shift - 1)) >> by.shift
+    }
+
+    /// One row of attention as NUMERICS.md writes it.
+    private func mixed(
+        _ scores: [Int64], values: [UInt8], dimension: Int, prefix: Int, form: UInt32, exponent: dyad_rescale,
+        rho: dyad_rescale
+    ) -> [UInt8] {
+        let isSoftmax = form == DYAD_SOFTMAX.rawValue
+        let maximum = (isSoftmax ? scores[...] : scores[prefix...]).max() ?? 0
+        let unit: Int64 = isSoftmax ? 1 << 30 : form == DYAD_LATE_DIVISION_8.rawValue ? 255 : 65535
+        var weights = scores.map {
+            FixedPoint.exponential(unit: unit, exponent: rescaled($0 - maximum, exponent))
+        }
+        let mass = weights.reduce(0, +)
+        let width = Int64(64 - mass.leadingZeroBitCount)
+        var (multiplier, shift) = (rho.multiplier, rho.shift)
+        if isSoftmax {
+            let down = width + 14
+            let reciprocal = Int64((UInt128(65535) << UInt128(down)) / UInt128(mass))
+            weights = weights.map { ($0 * reciprocal + 1 << (down - 1)) >> down }
+        } else {
+            let up = max(0, min(30, 54 - width) + width - 31)
+            multiplier = (multiplier << up) / mass
+            shift += up
+        }
+        return (0..<dimension).map { i in
+            let sum = weights.indices.reduce(Int64(0)) { $0 + weights[$1] * (Int64(values[$1 * dimension + i]) - 128) }
+            return UInt8(min(max(128 + (sum * multiplier + 1 << (shift - 1)) >> shift, 0), 255))
+        }
+    }
+
+    // MARK: Rows
+
+    @Test(arguments: sets, [(1, 1), (1, 8), (1, 16), (12, 2), (12, 128), (20, 32)])
+    func hadamardIsTheMatrixProduct(_ set: String, _ shape: (order: Int, power: Int)) throws {
+        let (order, power) = shape
+        var generator = SeededGenerator(seed: UInt64(order * power))
+        let block = order * power
+        let width = 2 * block
+        let base = (0..<order * order).map { _ in Bool.random(using: &generator) ? Int8(1) : -1 }
+        let x = (0..<2 * width).map { _ in UInt16.random(in: 0...65535, using: &generator) }
+        var expected: [Int32] = []
+        for start in stride(from: 0, to: x.count, by: block) {
+            for j in 0..<block {
+                var sum: Int32 = 0
+                for i in 0..<block {
+                    let sylvester = ((i % power) & (j % power)).nonzeroBitCount % 2 == 0
+                    let sign = base[i / power * order + j / power] > 0
+                    sum += (sylvester == sign ? 1 : -1) * (Int32(x[start + i]) - 32768)
+                }
+                expected.append(sum)
+            }
+        }
+        var y = [Int32](repeating: 0, count: x.count)
+        var scratch = [Int32](repeating: 0, count: width)
+        try base.withUnsafeBufferPointer { base in
+            var hadamard = dyad_hadamard(
+                width: width, base_order: order, power: power, base: base.baseAddress,
+                input: dyad_format(type: int32(DYAD_U16), zero: 32768))
+            try table(set).hadamard(&hadamard, x, 2, &y, &scratch)
+        }
+        #expect(y == expected)
+    }
+
+    @Test(arguments: sets, [1, 7, 16, 63, 512, 513, 1100])
+    func rowFunctionsEqualTheGenericOnes(_ set: String, _ count: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(count))
+        let (kernels, oracle) = (try table(set), try table("generic"))
+        let a = bytes(2 * count, &generator)
+        let b = bytes(2 * count, &generator)
+        let narrow = dyad_format(type: int32(DYAD_U8), zero: 117)
+        let wide = dyad_format(type: int32(DYAD_U16), zero: 32768)
+        func compare(_ body: (dyad_kernels, UnsafeMutableRawPointer) -> Void) -> Bool {
+            var (x, y) = ([UInt8](repeating: 1, count: 4 * count), [UInt8](repeating: 1, count: 4 * count))
+            body(kernels, &x)
+            body(oracle, &y)
+            return x == y
+        }
+        for (left, right, output) in [(narrow, narrow, wide), (wide, narrow, narrow), (wide, wide, wide)] {
+            var add = dyad_binary(
+                left: left, right: right, output: output, left_multiplier: 1_234_567_891, right_multiplier: 987_654_321,
+                shift: 31)
+            #expect(compare { $0.add(&add, a, b, count, $1) })
+            add.shift = 38
+            #expect(compare { $0.multiply(&add, a, b, count, $1) })
+            var requantize = dyad_requantize(
+                input: left, output: output, rescale: dyad_rescale(multiplier: 1_876_543_211, shift: 33))
+            #expect(compare { $0.requantize(&requantize, a, count, $1) })
+        }
+        let gains = (0..<count).map { _ in Int64.random(in: -(1 << 31) + 1..<1 << 31, using: &generator) }
+        let biases = (0..<count).map { _ in Int64.random(in: -(1 << 22)..<1 << 22, using: &generator) }
+        gains.withUnsafeBufferPointer { gains in
+            biases.withUnsafeBufferPointer { biases in
+                var norm = dyad_normalization(
+                    size: count, input: wide, output: narrow, epsilon: 3, gains: gains.baseAddress, gain_shift: 25,
+                    maximum_shift: 55, biases: nil)
+                #expect(compare { $0.rms_norm(&norm, a, 1, $1) })
+                norm.biases = biases.baseAddress
+                #expect(compare { $0.layer_norm(&norm, a, 1, $1) })
+            }
+        }
+    }
+}
