@@ -79,7 +79,9 @@ let package = Package(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(name: "DyadTokenizerTests", dependencies: ["DyadTokenizer", "DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(name: "DyadTensorTests", dependencies: ["DyadTensor", "DyadFormats"]),
-        .testTarget(name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"]),
+        .testTarget(
+            name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"], exclude: ["Fixtures"]
+        ),
         .testTarget(
             name: "DyadRuntimeTests",
             dependencies: [

@@ -62,7 +62,7 @@ public struct Quantizer {
         let rotation = recipe.rotation
         Transform.untieHead(&decoder.weights)
         if rotation.residual || recipe.smoothing?.sites.contains(.norms) == true {
-            try Transform.foldNorms(&decoder.weights, configuration: configuration)
+            try Transform.foldNorms(&decoder.weights)
         }
         if rotation.residual {
             let matrix = try Transform.randomHadamard(configuration.hiddenSize, generator: generator)
@@ -86,7 +86,7 @@ public struct Quantizer {
         }
         if rotation.online {
             let block = BlockHadamard(width: configuration.intermediateSize)
-            let online = try OnlineRotation(base: block.base, power: block.power)
+            let online = try OnlineRotation(base: block.base(), power: block.power)
             for layer in decoder.weights.blocks.indices {
                 try Transform.rotateDownProjection(&decoder.weights.blocks[layer], by: online)
             }
@@ -107,7 +107,7 @@ public struct Quantizer {
                 expected: "ids below \(decoder.configuration.vocabularySize)", remedy: "Correct the recipe.")
         case .automatic:
             // The sink shows in any text: a few short windows decide as well as many.
-            let windows = text.calibration.prefix(4).map { Array($0.prefix(512)) }
+            let windows = text.calibration.prefix(4).map { Array($0.prefix(256)) }
             return [
                 try PrefixSearch.bestToken(decoder, tokenizer: tokenizer, windows: windows, progress: progress)
             ]
@@ -142,27 +142,32 @@ public struct Quantizer {
             return weight
         }
         let configuration = folded.configuration
-        func norm(_ norm: NormalizationWeights) throws -> StaticModel.Norm {
-            StaticModel.Norm(
-                gain: try norm.gain?.toArray(Float.self), bias: try norm.bias?.toArray(Float.self))
+        func norm(_ norm: NormalizationWeights?) throws -> StaticModel.Norm? {
+            try norm.map {
+                StaticModel.Norm(gain: try $0.gain?.toArray(Float.self), bias: try $0.bias?.toArray(Float.self))
+            }
         }
         var blocks: [StaticModel.Block] = []
         for (layer, block) in weights.blocks.enumerated() {
+            guard let attentionNorm = try norm(block.inputNorm) else {
+                throw DyadError(
+                    .unsupported, subject: "layers.\(layer)", found: "no norm before attention",
+                    expected: "a pre-norm decoder", remedy: "Choose another model: this family cannot be lowered yet.")
+            }
             func linear(_ part: LinearWeights, _ weight: WeightKey.Weight) throws -> StaticModel.Linear {
                 StaticModel.Linear(weight: try quantized(weight, layer), bias: try part.bias?.toArray(Float.self))
             }
             blocks.append(
                 StaticModel.Block(
-                    attentionNorm: try norm(block.inputNorm),
-                    feedForwardNorm: configuration.sharedNorm ? nil : try norm(block.feedForwardNorm),
-                    postAttentionNorm: configuration.postNorms ? try norm(block.postAttentionNorm) : nil,
-                    postFeedForwardNorm: configuration.postNorms ? try norm(block.postFeedForwardNorm) : nil,
+                    attentionNorm: attentionNorm,
+                    feedForwardNorm: try norm(block.feedForwardNorm),
+                    postAttentionNorm: try norm(block.postAttentionNorm),
+                    postFeedForwardNorm: try norm(block.postFeedForwardNorm),
                     query: try linear(block.qProj, .qWeight), key: try linear(block.kProj, .kWeight),
                     value: try linear(block.vProj, .vWeight), output: try linear(block.oProj, .oWeight),
                     gate: try block.gateProj.map { try linear($0, .gateWeight) },
                     up: try linear(block.upProj, .upWeight), down: try linear(block.downProj, .downWeight),
-                    queryNorm: configuration.queryKeyNorm ? try norm(block.qNorm) : nil,
-                    keyNorm: configuration.queryKeyNorm ? try norm(block.kNorm) : nil,
+                    queryNorm: try norm(block.qNorm), keyNorm: try norm(block.kNorm),
                     prefixKeys: try folded.prefix?.blocks[layer].keys.toArray(Float.self) ?? [],
                     prefixValues: try folded.prefix?.blocks[layer].values.toArray(Float.self) ?? []))
         }
@@ -172,7 +177,7 @@ public struct Quantizer {
         return StaticModel(
             configuration: configuration, maximumContext: context + prefix.count, prefixTokens: prefix,
             embedding: embedding, head: try quantized(.headWeight),
-            finalNorm: try norm(weights.finalNorm), blocks: blocks,
+            finalNorm: try norm(weights.finalNorm) ?? StaticModel.Norm(), blocks: blocks,
             encodings: result.encodings, types: result.types,
             attention: recipe.attention == .softmax ? .softmax : .late(exponentialType),
             hadamard: recipe.rotation.online ? BlockHadamard(width: configuration.intermediateSize) : nil)

@@ -8,6 +8,11 @@ public enum Torch {
 
     /// Whether tensors can be used.
     public static var isAvailable: Bool { version != nil }
+
+    /// Seeds the global generators of all devices, which operators without a `Generator` of their own draw from.
+    public static func seed(_ seed: UInt64) throws(DyadError) {
+        try checked("seed") { dyad_torch_seed(seed, $0) }
+    }
 }
 
 /// The threads that tensor operations use on the CPU.

@@ -29,7 +29,12 @@ public final class Tokenizer: Sendable {
             normalizer?.apply(to: token.content) ?? token.content
         }
         special = Set(added.filter(\.isSpecial).map(\.id))
-        decoding = DecodingTable(parts.vocabulary, parts.decoder)
+        // Hugging Face decodes a token that is looked for in normalised text in its normalised form.
+        var spelling: [Int: String] = [:]
+        for token in added where token.isNormalized {
+            spelling[Int(token.id)] = normalizer?.apply(to: token.content) ?? token.content
+        }
+        decoding = DecodingTable(parts.vocabulary, parts.decoder, spelling: spelling)
     }
 
     /// The number of ids, gaps included: every id is below it.

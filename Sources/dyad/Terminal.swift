@@ -21,13 +21,16 @@ final class ProgressLine: ProgressReporter {
     private let isTerminal = isatty(2) == 1
     private var phase = ""
     private var phaseStart = Date()
+    private var lastUpdate = Date()
     private var lastPrint = Date.distantPast
 
     func update(phase: String, completed: Int, total: Int, note: String) {
         let now = Date()
         if phase != self.phase {
-            (self.phase, phaseStart, lastPrint) = (phase, now, .distantPast)
+            // The first report of a phase comes after its first unit: the phase began where the last one ended.
+            (self.phase, phaseStart, lastPrint) = (phase, lastUpdate, .distantPast)
         }
+        lastUpdate = now
         let isLast = completed >= total
         guard isLast || now.timeIntervalSince(lastPrint) > (isTerminal ? 0.2 : 10) else { return }
         lastPrint = now

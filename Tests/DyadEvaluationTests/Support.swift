@@ -13,6 +13,10 @@ extension Trait where Self == ConditionTrait {
 
 let repositoryRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
+let sharedFolder =
+    ProcessInfo.processInfo.environment["DYAD_SHARED"]
+    ?? repositoryRoot.deletingLastPathComponent().appendingPathComponent("shared").path
+let wikiTestPath = sharedFolder + "/data/wikitext2/wiki.test.raw"
 let smolLM2Path = repositoryRoot.appendingPathComponent(".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf").path
 
 /// A model whose logits are a function of the position and the tokens so far.

@@ -22,22 +22,28 @@ struct AttentionBudgetTests {
             .exponentMultiplier(ofScores: 0, name: "softmax")
     }
 
-    @Test("softmax loses at most 0.1 % of a row's mass at length 4096, and is within one step")
-    func rowMass() throws {
+    /// Rounding each of C probabilities to u16 costs mass by itself: measured with float64 softmax on N(0, 2²), 0.014 % at
+    /// length 1024, 0.05 % at 2048, 0.161 % at 4096. The integer arithmetic adds nothing to that.
+    @Test(
+        "softmax loses at most 0.1 % of a row's mass at length 2048, and at 4096 what exact rounding loses",
+        arguments: [2048, 4096])
+    func rowMass(length: Int) throws {
         var generator = SeededGenerator(seed: 3)
         let scale: Float = 20.0 / 32768
         let multiplier = try multiplier(scale: scale)
-        var errors: [Double] = []
+        var (error, ideal) = (0.0, 0.0)
         for _ in 0..<16 {
-            let row = scores(4096, scale: scale, &generator)
+            let row = scores(length, scale: scale, &generator)
             let probabilities = ReferenceOperations.softmaxRow(row[...], multiplier)
-            errors.append(abs(Double(probabilities.reduce(0) { $0 + Int($1) }) / 65535 - 1))
             let exponentials = row.map { exp(Double(scale) * Double($0 - 65535)) }
             let sum = exponentials.reduce(0, +)
             let exact = exponentials.map { $0 / sum * 65535 }
+            error += abs(Double(probabilities.reduce(0) { $0 + Int($1) }) / 65535 - 1) / 16
+            ideal += abs(exact.reduce(0) { $0 + $1.rounded() } / 65535 - 1) / 16
             #expect(worstDifference(probabilities, exact, .u16) <= oneRounding)
         }
-        #expect(errors.reduce(0, +) / Double(errors.count) <= 0.001)
+        #expect(error <= (length == 2048 ? 0.001 : 0.0017))
+        #expect(abs(error - ideal) < 1e-5)
     }
 
     @Test("softmax at extremes: one column, equal scores, one winner, the widest range")
@@ -46,10 +52,11 @@ struct AttentionBudgetTests {
         #expect(ReferenceOperations.softmaxRow([7], multiplier) == [65535])
         #expect(ReferenceOperations.softmaxRow([9, 9, 9], multiplier) == [21845, 21845, 21845])
         #expect(ReferenceOperations.softmaxRow([65535, 0], multiplier) == [65535, 0])
-        let coarse = try self.multiplier(scale: 100)
+        let coarse = try self.multiplier(scale: 20)
         #expect(ReferenceOperations.softmaxRow([0, 65535, 65534], coarse) == [0, 65535, 0])
+        // The worst case for the mass: 1/131072 of it is 0.499996 steps, which rounds to nothing.
         let equal = ReferenceOperations.softmaxRow([Int32](repeating: 40000, count: 131_072)[...], multiplier)
-        #expect(equal.allSatisfy { $0 == 1 })  // 65535/131072 is 0.499994: rounds to 0 or 1 within one step
+        #expect(equal.allSatisfy { $0 == 0 })
     }
 
     @Test("exponentials of every score difference are within one step", arguments: [IntegerType.u8, .u16])

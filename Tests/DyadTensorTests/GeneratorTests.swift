@@ -43,4 +43,13 @@ struct GeneratorTests {
         let drawn = try Tensor([0, 1, 0] as [Float]).multinomial(5, replacement: true, generator: generator)
         #expect(try drawn.toArray(Int.self) == [1, 1, 1, 1, 1])
     }
+
+    @Test("the global seed decides what operators without a generator draw")
+    func global() throws {
+        func draw() throws -> Tensor {
+            try Torch.seed(12)
+            return try Tensor.call("aten::rand", .ints([20]))
+        }
+        #expect(try draw().isEqual(to: draw()))
+    }
 }

@@ -92,6 +92,29 @@ import Testing
         }
     }
 
+    /// Threads other than the main one have 512 KiB of stack on Apple's systems.
+    @Test func theDeepestTemplatesNeedLittleStack() {
+        func repeated(_ part: String, _ count: Int) -> String { String(repeating: part, count: count) }
+        let sources = [
+            "{% macro m(x) %}{{ m([x]) }}{% endmacro %}{{ m(1) }}",
+            "{% macro m(x) %}{% for a in [1] %}{% if 1 %}{{ (((m((((x)))))))|string }}{% endif %}{% endfor %}{% endmacro %}{{ m(1) }}",
+            "{{ " + repeated("(", 25) + "1" + repeated(")", 25) + " }}",
+            "{{ " + repeated("[", 25) + "1" + repeated("]", 25) + "|tojson }}",
+            "{{ 1" + repeated(" + 1", 190) + " }}", repeated("{% if 1 %}", 60) + repeated("{% endif %}", 60),
+        ]
+        let results = LockedResults()
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            for source in sources { results.add(Result { try Self.render(source, JSONObject()) }) }
+            done.signal()
+        }
+        thread.stackSize = 512 << 10
+        thread.start()
+        done.wait()
+        let texts = results.all.map { try? $0.get() }
+        #expect(texts == [nil, nil, "1", repeated("[", 25) + "1" + repeated("]", 25), "191", ""])
+    }
+
     @Test(.enabled(if: Place.exists(Place.smolLM2), "no SmolLM2 under .deps/models"))
     func smolLM2sOwnTemplateMakesTheKnownPrompt() throws {
         let tokenizer = try Real.smolLM2.get()
@@ -102,4 +125,14 @@ import Testing
         let ids = tokenizer.encode(prompt)
         #expect(ids.first == 1 && ids.filter { $0 == 2 }.count == 2 && tokenizer.eosIDs == [2])
     }
+}
+
+/// Results handed from one thread to another.
+private final class LockedResults: @unchecked Sendable {
+    // Unchecked: the lock guards the only property.
+    private let lock = NSLock()
+    private var results: [Result<String, any Error>] = []
+
+    var all: [Result<String, any Error>] { lock.withLock { results } }
+    func add(_ result: Result<String, any Error>) { lock.withLock { results.append(result) } }
 }

@@ -56,8 +56,8 @@ public struct HadamardMatrix: Equatable, Sendable {
         return paleyI(order - 1) ?? paleyII(order / 2 - 1)
     }
 
-    /// A matrix of `order` that is no multiple of a smaller one by Sylvester's doubling if possible: 1, 2, Paley's,
-    /// or a product of Paley's and Sylvester's; nil where none of these exists (for example 3, 10, 92).
+    /// A matrix of `order`: Sylvester's, Paley's or a Kronecker product of them; nil where there is none of these (3, 10,
+    /// but also 92 and 172, whose matrices are of other kinds).
     public static func make(_ order: Int) -> HadamardMatrix? {
         guard order > 0 else { return nil }
         if order.nonzeroBitCount == 1 { return sylvester(order) }
@@ -82,8 +82,8 @@ public struct HadamardMatrix: Equatable, Sendable {
 
     /// The largest block `base ⊗ Sylvester(power)` whose size divides `width`, with the smallest base that makes it.
     ///
-    /// 1536 → 12 ⊗ 128, 576 → 36 ⊗ 16, 2048 → 1 ⊗ 2048, 11008 = 172·64 → one of 172 or its largest constructible part.
-    /// A base has at most 512 rows. Any width works: an odd one gives blocks of 1.
+    /// 1536 → 12 ⊗ 128, 576 → 36 ⊗ 16, 2048 → 1 ⊗ 2048; 11008 = 172 · 64 → 43 blocks of 256, for 172 has no Paley
+    /// matrix. A base has at most 512 rows. Any width works: an odd one gives blocks of 1.
     public static func largestBlock(dividing width: Int) -> Block {
         precondition(width > 0)
         let twos = width & -width

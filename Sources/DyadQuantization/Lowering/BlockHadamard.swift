@@ -22,13 +22,15 @@ struct BlockHadamard: Equatable, Sendable {
         (baseRows, power) = (block.base.signs, block.power)
     }
 
-    /// The entries of the base matrix.
-    var base: [[Int8]] { baseRows.map { row in row.map { $0 == "+" ? 1 : -1 } } }
+    /// The base matrix, float64 `[n, n]`.
+    func base() throws(DyadError) -> Tensor {
+        let entries = baseRows.flatMap { row in row.map { $0 == "+" ? 1.0 : -1.0 } }
+        return try Tensor(entries, shape: [baseRows.count, baseRows.count])
+    }
 
     /// The orthonormal matrix of one block, float64 `[block, block]`.
     func matrix() throws(DyadError) -> Tensor {
-        let entries = base.flatMap { row in row.map { Double($0) } }
-        var matrix = try Tensor(entries, shape: [baseRows.count, baseRows.count])
+        var matrix = try base()
         var size = baseRows.count
         for _ in 0..<power.trailingZeroBitCount {
             // [M M; M −M] puts the Sylvester index first; the operation has it last, so interleave instead.

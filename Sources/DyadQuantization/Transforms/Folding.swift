@@ -14,9 +14,7 @@ enum Transform {
     /// Multiplies every norm's gain (and adds its bias' effect) into the linears that read it, and drops the gain.
     ///
     /// W ← W·diag(g), b ← b + W·β. Post-norms and query/key norms stay, since no linear reads them.
-    static func foldNorms(
-        _ weights: inout DecoderWeights, configuration: DecoderConfiguration
-    ) throws(DyadError) {
+    static func foldNorms(_ weights: inout DecoderWeights) throws(DyadError) {
         untieHead(&weights)
         for layer in weights.blocks.indices {
             let block = weights.blocks[layer]
@@ -24,14 +22,15 @@ enum Transform {
                 try fold(block.inputNorm, into: &weights.blocks[layer][keyPath: path])
             }
             // With a shared norm the feed-forward part reads what attention reads.
-            let feedForwardNorm = configuration.sharedNorm ? block.inputNorm : block.feedForwardNorm
+            let feedForwardNorm = block.feedForwardNorm ?? block.inputNorm
             try fold(feedForwardNorm, into: &weights.blocks[layer].upProj)
             if var gate = block.gateProj {
                 try fold(feedForwardNorm, into: &gate)
                 weights.blocks[layer].gateProj = gate
             }
-            weights.blocks[layer].inputNorm = NormalizationWeights()
-            weights.blocks[layer].feedForwardNorm = NormalizationWeights()
+            // Present, but without gain and bias: it still normalises.
+            weights.blocks[layer].inputNorm = block.inputNorm.map { _ in NormalizationWeights() }
+            weights.blocks[layer].feedForwardNorm = block.feedForwardNorm.map { _ in NormalizationWeights() }
         }
         if var head = weights.head {
             try fold(weights.finalNorm, into: &head)
@@ -40,7 +39,8 @@ enum Transform {
         weights.finalNorm = NormalizationWeights()
     }
 
-    private static func fold(_ norm: NormalizationWeights, into linear: inout LinearWeights) throws(DyadError) {
+    private static func fold(_ norm: NormalizationWeights?, into linear: inout LinearWeights) throws(DyadError) {
+        guard let norm else { return }
         if let bias = norm.bias {
             // W·β with the weight as it is before the gain goes in.
             let shift = try linear.weight.to(.float64).matmul(bias.to(.float64))

@@ -54,7 +54,7 @@ extension Transform {
     ) throws(DyadError) {
         let hasGain =
             weights.finalNorm.gain != nil
-            || weights.blocks.contains { $0.inputNorm.gain != nil || $0.feedForwardNorm.gain != nil }
+            || weights.blocks.contains { $0.inputNorm?.gain != nil || $0.feedForwardNorm?.gain != nil }
         guard configuration.normKind == .rms, !configuration.postNorms, !hasGain, weights.head != nil else {
             throw DyadError(
                 .unsupported, subject: "rotation.residual",

@@ -38,10 +38,10 @@ extension Transform {
         configuration: DecoderConfiguration
     ) throws(DyadError) {
         if smoothing.sites.contains(.norms) {
-            if let magnitude = magnitudes[SiteKey(.attentionNormOutput, layer: layer)] {
+            if let norm = block.inputNorm, let magnitude = magnitudes[SiteKey(.attentionNormOutput, layer: layer)] {
                 var readers = [\BlockWeights.qProj, \.kProj, \.vProj]
-                if configuration.sharedNorm { readers.append(\.upProj) }
-                let gate = configuration.sharedNorm ? block.gateProj : nil
+                if block.feedForwardNorm == nil { readers.append(\.upProj) }
+                let gate = block.feedForwardNorm == nil ? block.gateProj : nil
                 let scale = try migration(
                     magnitude, weights: readers.map { block[keyPath: $0].weight } + (gate.map { [$0.weight] } ?? []),
                     alpha: smoothing.alpha)
@@ -49,15 +49,17 @@ extension Transform {
                     block[keyPath: reader].weight = try scaled(block[keyPath: reader].weight, columns: scale)
                 }
                 if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.inputNorm = try divided(block.inputNorm, by: scale)
+                block.inputNorm = try divided(norm, by: scale)
             }
-            if let magnitude = magnitudes[SiteKey(.feedForwardNormOutput, layer: layer)] {
+            if let norm = block.feedForwardNorm,
+                let magnitude = magnitudes[SiteKey(.feedForwardNormOutput, layer: layer)]
+            {
                 let gate = block.gateProj
                 let scale = try migration(
                     magnitude, weights: [block.upProj.weight] + (gate.map { [$0.weight] } ?? []), alpha: smoothing.alpha)
                 block.upProj.weight = try scaled(block.upProj.weight, columns: scale)
                 if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.feedForwardNorm = try divided(block.feedForwardNorm, by: scale)
+                block.feedForwardNorm = try divided(norm, by: scale)
             }
         }
         if smoothing.sites.contains(.upDown), block.gateProj != nil,

@@ -35,7 +35,8 @@ struct DecodingTable: Sendable {
     /// Scalars dropped from the start of the text: at most `count` times the bytes of `scalar`.
     let leading: (scalar: [UInt8], count: Int)
 
-    init(_ vocabulary: Vocabulary, _ decoder: TokenDecoder) {
+    /// The table of a vocabulary; `spelling` holds tokens that are decoded as if they were spelt otherwise.
+    init(_ vocabulary: Vocabulary, _ decoder: TokenDecoder, spelling: [Int: String] = [:]) {
         let steps = decoder.steps
         let fuse = steps.firstIndex { if case .fuse = $0 { true } else { false } } ?? steps.count
         var leading: (scalar: [UInt8], count: Int) = ([], 0)
@@ -45,7 +46,8 @@ struct DecodingTable: Sendable {
         self.leading = leading
         let hasMetaspace = steps.contains { if case .metaspace = $0 { true } else { false } }
         if hasMetaspace { firstBytes = [] }
-        for token in vocabulary.tokens {
+        for (id, listed) in vocabulary.tokens.enumerated() {
+            let token = spelling[id] ?? listed
             bytes += Self.spell(token ?? "", steps[..<fuse], isFirst: false)
             offsets.append(bytes.count)
             if hasMetaspace {

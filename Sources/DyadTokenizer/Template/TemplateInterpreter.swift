@@ -18,8 +18,8 @@ struct TemplateInterpreter {
 
     /// Expressions and statements that may run, bytes of text that may be made, and depth of calls: a template from a
     /// stranger ends in bounded time and memory.
-    static let stepLimit = 2_000_000
-    static let byteLimit = 256 << 20
+    static let stepLimit = 1_000_000
+    static let byteLimit = 64 << 20
     static let depthLimit = 300
 
     private enum Flow { case next, breakLoop, continueLoop }

@@ -115,7 +115,11 @@ extension TemplateParser {
 
     private mutating func signed(filters: Bool) throws(DyadError) -> TemplateExpression {
         try enter()
-        defer { depth -= 1 }
+        let outer = chain
+        defer {
+            depth -= 1
+            chain = outer
+        }
         var value: TemplateExpression
         if take(mark: "-") {
             value = .negative(try signed(filters: false))
@@ -124,17 +128,15 @@ extension TemplateParser {
         } else {
             value = try postfix(try primary())
         }
-        while filters {
+        while filters, next == .mark("|") || next == .mark("(") || next == .name("is") {
             try link()
             if take(mark: "|") {
                 let name = try name()
                 value = .filter(value, name, next == .mark("(") ? try arguments() : TemplateArguments())
             } else if take(name: "is") {
                 value = try test(value)
-            } else if next == .mark("(") {
-                value = .call(value, try arguments())
             } else {
-                break
+                value = .call(value, try arguments())
             }
         }
         return value
@@ -164,7 +166,7 @@ extension TemplateParser {
 
     private mutating func postfix(_ value: TemplateExpression) throws(DyadError) -> TemplateExpression {
         var value = value
-        while true {
+        while next == .mark(".") || next == .mark("[") || next == .mark("(") {
             try link()
             if take(mark: ".") {
                 if case .integer(let index) = next {
@@ -175,12 +177,11 @@ extension TemplateParser {
                 }
             } else if take(mark: "[") {
                 value = try item(value)
-            } else if next == .mark("(") {
-                value = .call(value, try arguments())
             } else {
-                return value
+                value = .call(value, try arguments())
             }
         }
+        return value
     }
 
     private mutating func item(_ value: TemplateExpression) throws(DyadError) -> TemplateExpression {

@@ -1,0 +1,78 @@
+import ArgumentParser
+import DyadFormats
+import DyadGraph
+import DyadRuntime
+import DyadTokenizer
+
+/// How the next token is chosen; shared by `generate` and `chat`.
+struct SamplingArguments: ParsableArguments {
+    @Option(help: "Most tokens to write.") var maxTokens = 256
+    @Option(help: "0 takes the likeliest token.") var temperature = 0.0
+    @Option(help: "Sample from the k likeliest tokens (0: all).") var topK = 0
+    @Option(help: "Sample from the likeliest tokens that together have this probability.") var topP = 1.0
+    @Option(help: "Drop tokens less likely than this share of the likeliest.") var minP = 0.0
+    @Option(help: "Divide the odds of tokens already written (1: off).") var repetitionPenalty = 1.0
+    @Option(help: "Seed of the sampling.") var seed: UInt64 = 0
+    @Option(help: "Threads (default: one a core).") var threads: Int?
+
+    var generation: Generator.Options {
+        Generator.Options(
+            maximumTokens: maxTokens,
+            sampling: SamplingOptions(
+                temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
+                seed: seed))
+    }
+}
+
+/// A program with its tokenizer, ready to write.
+struct LoadedProgram {
+    let tokenizer: Tokenizer
+    let generator: Generator
+
+    init(_ path: String, threads: Int?) throws {
+        let program = try IntegerProgram.load(path)
+        tokenizer = try Tokenizer(document: program.tokenizer, file: path)
+        var options = Runtime.Options()
+        if let threads { options.threads = threads }
+        generator = Generator(session: try Runtime(program: program, options: options).makeSession(), tokenizer: tokenizer)
+    }
+
+    func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
+        tokenizer.encode(try tokenizer.renderChat(messages, addGenerationPrompt: true), parseSpecial: true)
+    }
+}
+
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Continue a text, or answer a question, with a program.")
+
+    @Argument(help: "The .dyad file.") var program: String
+    @Option(help: "The text to continue.") var prompt: String
+    @Flag(help: "Treat the prompt as a user's message and answer it (chat template of the model).") var chat = false
+    @OptionGroup var sampling: SamplingArguments
+    @Flag(help: "Print one JSON document instead of the text as it is written.") var json = false
+
+    func run() throws {
+        let loaded = try LoadedProgram(program, threads: sampling.threads)
+        let ids =
+            chat
+            ? try loaded.prompt([ChatMessage(role: "user", content: prompt)])
+            : loaded.tokenizer.encode(prompt, parseSpecial: true)
+        let result = try loaded.generator.generate(ids, options: sampling.generation) { piece in
+            if !json { Terminal.print(piece, terminator: "") }
+            return true
+        }
+        if json {
+            Terminal.print(
+                JSONValue.object(
+                    JSONObject([
+                        ("text", .string(result.text)),
+                        ("token_ids", .array(result.tokenIDs.map { .integer(Int($0)) })),
+                        ("finish_reason", .string(result.finishReason.rawValue)),
+                        ("prompt_tokens", .integer(result.promptTokens)),
+                    ])
+                ).text())
+        } else {
+            Terminal.print("")
+        }
+    }
+}
