@@ -52,20 +52,20 @@ static inline int32_t row_maximum(const uint16_t *scores, size_t count) {
 }
 
 // dyad_exponential of rescale(score - maximum) where score <= maximum: nothing saturates.
-static inline uint64_t falling_exponential(int64_t difference, dyad_rescale rescale, uint64_t unit) {
+static inline uint64_t falling_exponential(int64_t difference, dyad_rescale rescale, uint32_t unit) {
   const int64_t exponent =
-      (difference * rescale.multiplier + ((int64_t)1 << (rescale.shift - 1))) >> rescale.shift;
-  const uint64_t fraction = ((uint64_t)exponent & 0xFFFFFF) << 6;
+      ((int64_t)(int32_t)difference * (int32_t)rescale.multiplier + ((int64_t)1 << (rescale.shift - 1))) >> rescale.shift;
+  const uint32_t fraction = ((uint32_t)exponent & 0xFFFFFF) << 6;
   const int64_t down = 30 - (exponent >> 24);
   const uint64_t shift = (uint64_t)(down < 62 ? down : 62);
   uint64_t sum = 232067;
-  sum = 1338725 + ((sum * fraction) >> 30);
-  sum = 10388937 + ((sum * fraction) >> 30);
-  sum = 59576866 + ((sum * fraction) >> 30);
-  sum = 257944253 + ((sum * fraction) >> 30);
-  sum = 744260972 + ((sum * fraction) >> 30);
-  sum = 1073741824 + ((sum * fraction) >> 30);
-  const uint64_t result = (sum * unit + ((uint64_t)1 << (shift - 1))) >> shift;
+  sum = 1338725 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  sum = 10388937 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  sum = 59576866 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  sum = 257944253 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  sum = 744260972 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  sum = 1073741824 + (((uint64_t)(uint32_t)sum * fraction) >> 30);
+  const uint64_t result = ((uint64_t)(uint32_t)sum * unit + ((uint64_t)1 << (shift - 1))) >> shift;
   return down < 62 ? result : 0;
 }
 
@@ -74,7 +74,8 @@ static inline void score_rows(const dyad_attention *attention, const attention_m
   const size_t groups = (attention->dimension + 3) / 4, stride = groups * 4;
   const int8_t *panels = keys->packed + head * (keys->columns / DYAD_BLOCK) * groups * 64;
   const int32_t *key_sums = keys->sums + head * keys->columns;
-  const int64_t multiplier = attention->score.multiplier, shift = attention->score.shift;
+  const int32_t multiplier = (int32_t)attention->score.multiplier;
+  const int64_t shift = attention->score.shift;
   const int64_t half = (int64_t)1 << (shift - 1), zero = attention->score_zero;
   int32_t sums[TILE_ROWS * TILE_CHANNELS], offsets[TILE_CHANNELS];
   for (size_t column = 0; column < columns; column += TILE_CHANNELS) {
@@ -87,7 +88,7 @@ static inline void score_rows(const dyad_attention *attention, const attention_m
         uint16_t *restrict scores = memory->scores + (row + r) * padded + column;
         const int32_t *restrict line = sums + r * TILE_CHANNELS;
         for (size_t c = 0; c < TILE_CHANNELS; c++) {
-          const int64_t sum = line[c] + offsets[c];
+          const int64_t sum = (int32_t)(line[c] + offsets[c]);
           scores[c] = (uint16_t)dyad_clamp(zero + ((sum * multiplier + half) >> shift), 0, UINT16_MAX);
         }
       }
@@ -142,10 +143,11 @@ static inline void softmax_row(const dyad_attention *attention, const uint16_t *
     mass += e;
   }
   const int shift = dyad_bit_width(mass) + 14;
-  const uint64_t reciprocal = (uint64_t)(((dyad_u128)65535 << shift) / mass), half = (uint64_t)1 << (shift - 1);
+  const uint32_t reciprocal = (uint32_t)(((dyad_u128)65535 << shift) / mass);  // at most 65535 * 2^15
+  const uint64_t half = (uint64_t)1 << (shift - 1);
   uint8_t *restrict high = weights + padded;
   for (size_t c = 0; c < visible; c++) {
-    const uint64_t p = (exponentials[c] * reciprocal + half) >> shift;
+    const uint64_t p = ((uint64_t)exponentials[c] * reciprocal + half) >> shift;
     weights[c] = (uint8_t)p;
     high[c] = (uint8_t)(p >> 8);
   }
@@ -172,8 +174,8 @@ static inline void value_rows(const dyad_attention *attention, const attention_m
         for (size_t r = 0; r < count * planes; r++) {
           const int32_t *restrict from = sums + r * line;
           int64_t *restrict to = memory->sums + (row + r / planes) * width + block * DYAD_BLOCK;
-          const int64_t unit = planes == 2 && r % 2 == 1 ? 256 : 1;
-          for (size_t c = 0; c < line; c++) to[c] += unit * from[c];
+          const int32_t unit = planes == 2 && r % 2 == 1 ? 256 : 1;
+          for (size_t c = 0; c < line; c++) to[c] += (int64_t)unit * from[c];
         }
       }
     }

@@ -2,6 +2,8 @@
 //
 //   product_8(a, stride, rows, panels, groups, panel, blocks, sums), product_4(a, stride, rows, panels, groups, blocks, sums)
 //
+// and, if DYAD_FINISH_TILE is defined, of finish_tile (below).
+//
 // sums[row][block * 16 + c] = sum_k a[row * stride + k] * w[block * 16 + c][k], rows <= TILE_ROWS, blocks <= TILE_BLOCKS.
 
 enum {
@@ -28,6 +30,8 @@ static inline void split_planes(const uint16_t *x, size_t rows, size_t inputs, s
   }
 }
 
+#ifndef DYAD_FINISH_TILE
+
 // One token's sums (`high` null for byte inputs) of `channels` channels to stored outputs.
 static inline void finish_channels(const dyad_linear *linear, const int32_t *low, const int32_t *high, size_t channel,
                                    size_t channels, size_t row, void *y) {
@@ -51,6 +55,17 @@ static inline void finish_channels(const dyad_linear *linear, const int32_t *low
   }
   store(linear->output.type, values, channels, y, row * linear->outputs + channel);
 }
+
+// The sums of `tokens` tokens (rows of `line` sums, `planes` a token) of `channels` channels to outputs.
+static inline void finish_tile(const dyad_linear *linear, const int32_t *sums, size_t planes, size_t tokens, size_t line,
+                               size_t channel, size_t channels, size_t row, void *y) {
+  for (size_t t = 0; t < tokens; t++) {
+    const int32_t *low = sums + t * planes * line;
+    finish_channels(linear, low, planes == 2 ? low + line : NULL, channel, channels, row + t, y);
+  }
+}
+
+#endif
 
 static void linear_rows(const dyad_linear *linear, const void *x, size_t rows, size_t first_block, size_t blocks,
                         void *y, void *scratch) {
@@ -84,10 +99,7 @@ static void linear_rows(const dyad_linear *linear, const void *x, size_t rows, s
           product_8(tile, stride, tokens * planes, panels, groups, groups * 64, width, sums);
         }
         const size_t line = width * DYAD_BLOCK;
-        for (size_t t = 0; t < tokens; t++) {
-          const int32_t *low = sums + t * planes * line;
-          finish_channels(linear, low, planes == 2 ? low + line : NULL, channel, channels, row + t, y);
-        }
+        finish_tile(linear, sums, planes, tokens, line, channel, channels, row, y);
       }
     }
   }

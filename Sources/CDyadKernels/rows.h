@@ -7,6 +7,8 @@
 #include "CDyadKernels.h"
 #include "fixed_point.h"
 
+// Multipliers are below 2^31: casts to 32 bits, here and below, tell the compiler that a product of 32-bit integers is
+// enough, which every machine has as one vector instruction.
 enum { ROW_CHUNK = 512 };
 
 static inline size_t element_bytes(int32_t type) {
@@ -83,9 +85,10 @@ static inline size_t chunk_length(size_t start, size_t count) {
 // values[i] = clamp(zero + rescale(values[i]))
 static inline void rescale_block(int32_t *values, size_t count, dyad_rescale rescale, dyad_format output) {
   const int64_t low = lowest(output.type), high = highest(output.type), zero = output.zero;
-  const int64_t multiplier = rescale.multiplier, shift = rescale.shift, half = (int64_t)1 << (shift - 1);
+  const int64_t shift = rescale.shift, half = (int64_t)1 << (shift - 1);
+  const int32_t multiplier = (int32_t)rescale.multiplier;
   for (size_t i = 0; i < count; i++) {
-    int64_t value = zero + ((values[i] * multiplier + half) >> shift);
+    int64_t value = zero + (((int64_t)values[i] * multiplier + half) >> shift);
     values[i] = (int32_t)dyad_clamp(value, low, high);
   }
 }
@@ -107,18 +110,19 @@ static void rows_embed(const dyad_embed *embed, const int32_t *tokens, size_t ro
 
 // Multipliers of one run: M_c = floor(R * |G_c| / 2^31) with G_c's sign, and one shift for all.
 static inline void apply_gains(const int64_t *gains, uint64_t mantissa, int64_t extra, size_t count,
-                               int64_t *restrict multipliers) {
-  const int64_t root = (int64_t)mantissa;
+                               int32_t *restrict multipliers) {
+  const uint32_t root = (uint32_t)mantissa;
   for (size_t i = 0; i < count; i++) {
     const int64_t gain = gains[i], sign = gain >> 63;
-    const int64_t magnitude = ((root * ((gain ^ sign) - sign)) >> 31) >> extra;
-    multipliers[i] = (magnitude ^ sign) - sign;
+    const uint32_t size = (uint32_t)((gain ^ sign) - sign);
+    const int64_t magnitude = (int64_t)((((uint64_t)root * size) >> 31) >> extra);
+    multipliers[i] = (int32_t)((magnitude ^ sign) - sign);
   }
 }
 
 static void rows_rms_norm(const dyad_normalization *norm, const void *x, size_t runs, void *y) {
   int32_t block[ROW_CHUNK];
-  int64_t multipliers[ROW_CHUNK];
+  int32_t multipliers[ROW_CHUNK];
   const size_t size = norm->size;
   const int64_t low = lowest(norm->output.type), high = highest(norm->output.type), zero = norm->output.zero;
   for (size_t run = 0; run < runs; run++) {
@@ -140,7 +144,7 @@ static void rows_rms_norm(const dyad_normalization *norm, const void *x, size_t 
       load_centred(norm->input, x, run * size + start, count, block);
       apply_gains(norm->gains + start, mantissa, extra < 63 ? extra : 63, count, multipliers);
       for (size_t i = 0; i < count; i++) {
-        const int64_t value = zero + ((block[i] * multipliers[i] + half) >> shift);
+        const int64_t value = zero + (((int64_t)block[i] * multipliers[i] + half) >> shift);
         block[i] = (int32_t)dyad_clamp(value, low, high);
       }
       store(norm->output.type, block, count, y, run * size + start);
@@ -150,7 +154,7 @@ static void rows_rms_norm(const dyad_normalization *norm, const void *x, size_t 
 
 static void rows_layer_norm(const dyad_normalization *norm, const void *x, size_t runs, void *y) {
   int32_t block[ROW_CHUNK];
-  int64_t multipliers[ROW_CHUNK];
+  int32_t multipliers[ROW_CHUNK];
   const size_t size = norm->size;
   const int64_t length = (int64_t)size;
   const int64_t low = lowest(norm->output.type), high = highest(norm->output.type), zero = norm->output.zero;
@@ -235,14 +239,14 @@ static void rows_rotary(const dyad_rotary *rotary, const void *x, size_t rows, s
 static void rows_add(const dyad_binary *add, const void *left, const void *right, size_t total, void *y) {
   int32_t a[ROW_CHUNK], b[ROW_CHUNK];
   const int64_t low = lowest(add->output.type), high = highest(add->output.type), zero = add->output.zero;
-  const int64_t left_multiplier = add->left_multiplier, right_multiplier = add->right_multiplier;
+  const int32_t left_multiplier = (int32_t)add->left_multiplier, right_multiplier = (int32_t)add->right_multiplier;
   const int64_t shift = add->shift, half = (int64_t)1 << (shift - 1);
   for (size_t start = 0; start < total; start += ROW_CHUNK) {
     const size_t count = chunk_length(start, total);
     load_centred(add->left, left, start, count, a);
     load_centred(add->right, right, start, count, b);
     for (size_t i = 0; i < count; i++) {
-      const int64_t value = zero + ((a[i] * left_multiplier + b[i] * right_multiplier + half) >> shift);
+      const int64_t value = zero + (((int64_t)a[i] * left_multiplier + (int64_t)b[i] * right_multiplier + half) >> shift);
       a[i] = (int32_t)dyad_clamp(value, low, high);
     }
     store(add->output.type, a, count, y, start);

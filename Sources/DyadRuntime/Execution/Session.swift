@@ -19,6 +19,7 @@ public final class Session {
     private let arena: AlignedMemory
     private let memory: [UnsafeMutableRawPointer?]
     private let scratch: [AlignedMemory]
+    private let scratchPointers: [UnsafeMutableRawPointer]
     private let caches: [CacheMemory]
     private var logitRows: AlignedMemory
     private var logitRowCapacity = 1
@@ -47,6 +48,7 @@ public final class Session {
             scratch.append(try AlignedMemory(byteCount: scratchBytes, subject: "scratch memory"))
         }
         self.scratch = scratch
+        scratchPointers = scratch.map(\.pointer)
         var caches: [CacheMemory] = []
         for cache in plan.caches {
             let memory = try CacheMemory(
@@ -184,7 +186,7 @@ public final class Session {
         guard let base = tokens.baseAddress else { preconditionFailure("a step has at least one token") }
         let frame = Frame(
             kernels: runtime.kernels.table, pool: runtime.pool, memory: memory, caches: caches,
-            scratch: scratch.map(\.pointer), tokens: base, rows: tokens.count, column: plan.prefix + tokenCount,
+            scratch: scratchPointers, tokens: base, rows: tokens.count, column: plan.prefix + tokenCount,
             isWatched: isObserving)
         for operation in plan.operations {
             operation.run(frame)

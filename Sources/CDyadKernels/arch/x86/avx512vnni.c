@@ -131,6 +131,59 @@ static inline void sylvester(int32_t *values, size_t count, size_t power) {
   }
 }
 
+// Sums to outputs, eight channels at a time with their parameters in registers:
+// (sum + offset) * m + half = sum * m + (offset * m + half), where sum * m is a product of 32-bit integers.
+static inline __attribute__((always_inline)) void finish_as(const dyad_linear *linear, const int32_t *sums,
+                                                            const int planes, size_t tokens, size_t line, size_t channel,
+                                                            size_t channels, size_t row, char *y, const int type) {
+  const __m512i zero = _mm512_set1_epi64(linear->output.zero), low = _mm512_set1_epi64(lowest(type));
+  const size_t bytes = element_bytes(type);
+  for (size_t c = 0; c < channels; c += 8) {
+    const __mmask8 mask = channels - c >= 8 ? 0xFF : (__mmask8)((1 << (channels - c)) - 1);
+    const __m512i multiplier = _mm512_loadu_si512(linear->multipliers + channel + c);
+    const __m512i shift = _mm512_loadu_si512(linear->shifts + channel + c);
+    const __m512i offset = _mm512_loadu_si512(linear->offsets + channel + c);
+    const __m512i one = _mm512_set1_epi64(1);
+    const __m512i half = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
+    const __m512i constant = _mm512_add_epi64(_mm512_mullo_epi64(offset, multiplier), half);
+    for (size_t t = 0; t < tokens; t++) {
+      const int32_t *from = sums + t * (size_t)planes * line + c;
+      const __m512i sum = _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)from));
+      __m512i value = _mm512_mul_epi32(sum, multiplier);
+      if (planes == 2) {
+        const __m512i high = _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)(from + line)));
+        value = _mm512_add_epi64(value, _mm512_slli_epi64(_mm512_mul_epi32(high, multiplier), 8));
+      }
+      value = _mm512_add_epi64(_mm512_srav_epi64(_mm512_add_epi64(value, constant), shift), zero);
+      char *to = y + ((row + t) * linear->outputs + channel + c) * bytes;
+      // The narrowing stores saturate; the unsigned ones only above.
+      if (type == DYAD_U8) {
+        _mm512_mask_cvtusepi64_storeu_epi8(to, mask, _mm512_max_epi64(value, low));
+      } else if (type == DYAD_U16) {
+        _mm512_mask_cvtusepi64_storeu_epi16(to, mask, _mm512_max_epi64(value, low));
+      } else if (type == DYAD_I8) {
+        _mm512_mask_cvtsepi64_storeu_epi8(to, mask, value);
+      } else if (type == DYAD_I16) {
+        _mm512_mask_cvtsepi64_storeu_epi16(to, mask, value);
+      } else {
+        _mm512_mask_cvtsepi64_storeu_epi32(to, mask, value);
+      }
+    }
+  }
+}
+
+static inline void finish_tile(const dyad_linear *linear, const int32_t *sums, size_t planes, size_t tokens, size_t line,
+                               size_t channel, size_t channels, size_t row, void *y) {
+#define CASE(p, t) \
+  case (t) * 2 + (p) - 1: finish_as(linear, sums, p, tokens, line, channel, channels, row, y, t); break;
+  switch (linear->output.type * 2 + (int32_t)planes - 1) {
+    CASE(1, DYAD_U8) CASE(2, DYAD_U8) CASE(1, DYAD_I8) CASE(2, DYAD_I8) CASE(1, DYAD_U16) CASE(2, DYAD_U16)
+    CASE(1, DYAD_I16) CASE(2, DYAD_I16) CASE(1, DYAD_I32) CASE(2, DYAD_I32)
+  }
+#undef CASE
+}
+
+#define DYAD_FINISH_TILE
 #define DYAD_ATTENTION_KERNEL
 #include "../../linear.h"
 #include "../../attention.h"
