@@ -1,13 +1,4 @@
-import Dispatch
 import DyadFormats
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
 
 /// Perplexity, and nearness to a reference model, on a text.
 ///

@@ -1,12 +1,5 @@
 import DyadFormats
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Foundation
 
 /// The outcome of ``Perplexity`` for one model.
 public struct PerplexityResult: Sendable, Equatable {

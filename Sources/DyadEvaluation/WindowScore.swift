@@ -1,5 +1,4 @@
 import Dispatch
-import DyadFormats
 
 /// What the reference says about a window: its logits, kept to be compared with.
 final class ReferenceWindow {
