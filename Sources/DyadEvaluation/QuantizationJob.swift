@@ -23,7 +23,7 @@ public struct QuantizationJob {
     public var recipe: Recipe
     public var calibration = Calibration.selfWritten
     /// Calibration windows and their length in tokens.
-    public var samples = 64
+    public var samples = 32
     public var sequenceLength = 512
     public var seed: UInt64 = 0
     /// Token positions that the program must hold, prefix not counted.
@@ -112,7 +112,8 @@ public struct QuantizationJob {
         case .selfWritten:
             let writer = try Decoder(checkpoint: checkpoint, dtype: .bfloat16)
             return try CalibrationText(
-                writtenBy: writer, samples: samples, length: sequenceLength, seed: seed, progress: progress)
+                writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: sequenceLength, seed: seed,
+                progress: progress)
         }
     }
 

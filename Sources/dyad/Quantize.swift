@@ -16,7 +16,7 @@ struct Quantize: ParsableCommand {
     @Option(name: .shortAndLong, help: "The .dyad file to write.") var output: String
     @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = "static-w8a8"
     @Option(help: "`self` (the model writes its own), or a text or .jsonl file.") var calibration = "self"
-    @Option(help: "Calibration windows.") var samples = 64
+    @Option(help: "Calibration windows.") var samples = 32
     @Option(help: "Tokens of a calibration window.") var sequenceLength = 512
     @Option(help: "Token positions the program must hold.") var context = Quantizer.longestNarrowContext
     @Option(help: "Seed of the rotations and of self-written text.") var seed: UInt64 = 0
