@@ -34,10 +34,40 @@ public struct EvaluationJob {
         (self.model, self.text) = (model, text)
     }
 
+    /// What a job reports.
+    public struct Result: Sendable {
+        public var model: PerplexityResult
+        /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
+        /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.
+        public var prefixedReference: PerplexityResult?
+
+        /// Perplexity divided by the lower of the references'.
+        public var ratioToLowerReference: Double? {
+            guard let reference = model.comparison?.perplexity else { return nil }
+            return model.perplexity / min(reference, prefixedReference?.perplexity ?? .infinity)
+        }
+
+        /// For `--json`.
+        public func json() -> JSONValue {
+            guard case .object(var object) = model.json() else { return .null }
+            if let prefixedReference {
+                object["prefixed_reference_perplexity"] = .number(prefixedReference.perplexity)
+            }
+            if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .number(ratio) }
+            return .object(object)
+        }
+    }
+
     /// Loads, tokenises with the model's own tokenizer, and measures.
-    public func run(progress: ProgressReporter? = nil) throws -> PerplexityResult {
-        let (measured, tokenizer) = try load(model, mode: mode)
+    public func run(progress: ProgressReporter? = nil) throws -> Result {
+        let (measured, tokenizer, prefix) = try load(model, mode: mode)
         let other = try reference.map { try load($0, mode: nil).model }
+        var models = [measured]
+        if let float = other as? FloatModel, !prefix.isEmpty {
+            let decoder = try float.decoder.copy()
+            decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
+            models.append(FloatModel(decoder, name: "float with prefix"))
+        }
         let mapped = try MappedFile(text)
         guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
             throw DyadError(
@@ -47,15 +77,17 @@ public struct EvaluationJob {
         let tokens = tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
         let results = try Perplexity(context: context, maximumTokens: maximumTokens).measure(
-            [measured], reference: other, tokens: tokens
+            models, reference: other, tokens: tokens
         ) { share in
             progress?.update(
                 phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
         }
-        return results[0]
+        return Result(model: results[0], prefixedReference: results.count > 1 ? results[1] : nil)
     }
 
-    private func load(_ path: String, mode: Mode?) throws -> (model: any LanguageModel, tokenizer: Tokenizer) {
+    private func load(
+        _ path: String, mode: Mode?
+    ) throws -> (model: any LanguageModel, tokenizer: Tokenizer, prefix: [Int32]) {
         if path.hasSuffix(".dyad") {
             let program = try IntegerProgram.load(path)
             guard context <= program.graph.maximumContext - program.graph.prefixTokens.count else {
@@ -69,14 +101,14 @@ public struct EvaluationJob {
             case .integer:
                 var options = Runtime.Options()
                 if let threads { options.threads = threads }
-                return (try IntegerModel(program, name: "integer", options: options), tokenizer)
-            case .simulated: return (SimulatedModel(program, name: "simulated"), tokenizer)
+                return (try IntegerModel(program, name: "integer", options: options), tokenizer, program.graph.prefixTokens)
+            case .simulated: return (SimulatedModel(program, name: "simulated"), tokenizer, program.graph.prefixTokens)
             case .float: throw wrongMode(path, "float", "simulated or integer")
             }
         }
         guard (mode ?? .float) == .float else { throw wrongMode(path, mode?.rawValue ?? "", "float") }
         let checkpoint = try Checkpoint.open(path)
-        return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer())
+        return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer(), [])
     }
 
     private func wrongMode(_ path: String, _ found: String, _ expected: String) -> DyadError {

@@ -22,6 +22,15 @@ extension PerplexityResult {
     }
 }
 
+extension EvaluationJob.Result {
+    /// The result for people.
+    public var table: String {
+        guard let prefixedReference, let ratio = ratioToLowerReference else { return model.table }
+        return model.table + "\nwith the prefix      reference perplexity \(text(prefixedReference.perplexity, 3))"
+            + "\nratio to the lower   \(text(ratio, 4))"
+    }
+}
+
 extension QuantizationJob.Report {
     /// The report for people.
     public var table: String {
