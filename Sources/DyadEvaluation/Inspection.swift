@@ -6,9 +6,13 @@ import DyadGraph
 public struct Inspection: Sendable {
     /// One tensor or constant.
     public struct Entry: Sendable {
+        /// The tensor's name.
         public var name: String
+        /// Its element type.
         public var type: String
+        /// Its extents.
         public var shape: [Int]
+        /// Its size in the file.
         public var bytes: Int
     }
 
@@ -16,6 +20,7 @@ public struct Inspection: Sendable {
     public var kind: String
     /// Facts about the whole, in order.
     public var facts: [(name: String, value: JSONValue)]
+    /// All tensors, in the file's order.
     public var entries: [Entry]
 
     /// Reads a folder in Hugging Face layout, a `.gguf`, `.safetensors` or `.dyad` file.
@@ -37,7 +42,9 @@ public struct Inspection: Sendable {
             self.init(kind: "gguf", facts: facts, entries: entries)
         } else if path.hasSuffix(".safetensors") {
             let file = try SafetensorsFile(path: path)
-            let facts: [(String, JSONValue)] = file.metadata.sorted { $0.key < $1.key }.map { ($0.key, .string(String($0.value.prefix(200)))) }
+            let facts: [(String, JSONValue)] = file.metadata.sorted { $0.key < $1.key }.map {
+                ($0.key, .string(String($0.value.prefix(200))))
+            }
             var entries: [Entry] = []
             for name in file.names {
                 let tensor = try file.tensor(name)

@@ -15,17 +15,23 @@ public struct Verification {
 
     /// One tensor.
     public struct Row: Sendable {
+        /// The tensor's name in the graph.
         public var tensor: String
+        /// How many values it has.
         public var values: Int
         /// Largest and mean difference in steps of the tensor's encoding.
         public var maximumSteps: Double
+        /// The mean difference.
         public var meanSteps: Double
         /// Share of values at most one step away.
         public var withinOneStep: Double
     }
 
+    /// One entry a tensor, in execution order.
     public var rows: [Row]
+    /// Tokens that were run.
     public var tokens: Int
+    /// What the runtime was compared with.
     public var opponent: Opponent
 
     /// Largest difference of all.
@@ -51,7 +57,8 @@ public struct Verification {
             let integers = try referenceTensors(program, tokens)
             let errors = try SimulatedProgram(program).compare(tokens: tokens, integers: integers)
             let counts = Dictionary(
-                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 })
+                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 }
+            )
             let rows = errors.map { error in
                 Row(
                     tensor: error.tensor, values: counts[error.tensor] ?? 0, maximumSteps: error.maximumSteps,

@@ -34,7 +34,8 @@ struct BenchmarkCommand: ParsableCommand {
                 ).text())
         } else {
             Terminal.print("prefill  \(Int(result.prefillTokensPerSecond.rounded())) tokens/s (\(promptTokens) tokens)")
-            Terminal.print("decode   \(Int(result.decodeTokensPerSecond.rounded())) tokens/s (\(generateTokens) tokens)")
+            Terminal.print(
+                "decode   \(Int(result.decodeTokensPerSecond.rounded())) tokens/s (\(generateTokens) tokens)")
             Terminal.print("weights  \(result.weightBytes) bytes, peak memory \(result.peakResidentBytes) bytes")
             Terminal.print("\(result.threads) threads, \(result.kernels) kernels")
         }

@@ -34,7 +34,8 @@ struct LoadedProgram {
         tokenizer = try Tokenizer(document: program.tokenizer, file: path)
         var options = Runtime.Options()
         if let threads { options.threads = threads }
-        generator = Generator(session: try Runtime(program: program, options: options).makeSession(), tokenizer: tokenizer)
+        generator = Generator(
+            session: try Runtime(program: program, options: options).makeSession(), tokenizer: tokenizer)
     }
 
     func prompt(_ messages: [ChatMessage]) throws -> [Int32] {

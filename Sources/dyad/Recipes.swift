@@ -18,7 +18,8 @@ struct Recipes: ParsableCommand {
         } else {
             let width = recipes.map(\.name.count).max() ?? 0
             for recipe in recipes {
-                Terminal.print(recipe.name + String(repeating: " ", count: width + 2 - recipe.name.count) + recipe.summary)
+                Terminal.print(
+                    recipe.name + String(repeating: " ", count: width + 2 - recipe.name.count) + recipe.summary)
             }
         }
     }

@@ -16,7 +16,8 @@ struct Verify: ParsableCommand {
 
     @Argument(help: "The .dyad file.") var program: String
     @Option(help: "reference or exact.") var against = Verification.Opponent.reference
-    @Option(help: "The text whose first tokens are run.") var prompt = "The capital of France is Paris, a city on the river Seine."
+    @Option(help: "The text whose first tokens are run.") var prompt =
+        "The capital of France is Paris, a city on the river Seine."
     @Option(help: "Use at most so many tokens of the prompt.") var tokens = 32
     @Flag(help: "Print one JSON document.") var json = false
 
@@ -32,7 +33,8 @@ struct Verify: ParsableCommand {
                 let largest = String(format: "%.3f", row.maximumSteps), mean = String(format: "%.4f", row.meanSteps)
                 Terminal.print("max \(largest)  mean \(mean)  \(row.tensor)")
             }
-            Terminal.print("\(result.rows.count) tensors, \(ids.count) tokens: largest difference \(result.maximumSteps) steps")
+            Terminal.print(
+                "\(result.rows.count) tensors, \(ids.count) tokens: largest difference \(result.maximumSteps) steps")
         }
         if against == .reference, result.maximumSteps > 0 {
             throw DyadError(
