@@ -99,7 +99,8 @@ let package = Package(
         .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
+                "DyadFormats",
             ]),
     ],
     swiftLanguageModes: [.v6],

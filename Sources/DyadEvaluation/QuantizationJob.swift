@@ -110,7 +110,7 @@ public struct QuantizationJob {
 
     /// Finds out before hours of work that the output cannot be written.
     private func checkOutput() throws(DyadError) {
-        let folder = URL(filePath: output).deletingLastPathComponent().path()
+        let folder = URL(filePath: output).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder) else {
             throw DyadError(
                 .cannotWrite, file: output, found: "a folder that is missing or not writable",
