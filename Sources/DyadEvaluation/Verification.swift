@@ -51,7 +51,8 @@ public struct Verification {
             let integers = try referenceTensors(program, tokens)
             let errors = try SimulatedProgram(program).compare(tokens: tokens, integers: integers)
             let counts = Dictionary(
-                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 })
+                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 }
+            )
             let rows = errors.map { error in
                 Row(
                     tensor: error.tensor, values: counts[error.tensor] ?? 0, maximumSteps: error.maximumSteps,
@@ -92,15 +93,15 @@ public struct Verification {
             JSONValue.object(
                 JSONObject([
                     ("tensor", .string(row.tensor)), ("values", .integer(row.values)),
-                    ("max_lsb", .number(row.maximumSteps)), ("mean_lsb", .number(row.meanSteps)),
-                    ("within_one_lsb", .number(row.withinOneStep)),
+                    ("max_lsb", .measured(row.maximumSteps)), ("mean_lsb", .measured(row.meanSteps)),
+                    ("within_one_lsb", .measured(row.withinOneStep)),
                 ]))
         }
         let mean = self.rows.isEmpty ? 0 : self.rows.map(\.meanSteps).reduce(0, +) / Double(self.rows.count)
         return .object(
             JSONObject([
                 ("against", .string(opponent.rawValue)), ("tokens", .integer(tokens)),
-                ("tensors", .integer(rows.count)), ("max_lsb", .number(maximumSteps)), ("mean_lsb", .number(mean)),
+                ("tensors", .integer(rows.count)), ("max_lsb", .measured(maximumSteps)), ("mean_lsb", .measured(mean)),
                 ("rows", .array(rows)),
             ]))
     }

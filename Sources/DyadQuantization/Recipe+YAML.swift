@@ -93,7 +93,7 @@ extension Recipe {
     /// The recipes that come with Dyad, by name.
     public static func builtIn() throws(DyadError) -> [Recipe] {
         let folder = Bundle.module.bundleURL.appending(path: "Recipes")
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path(percentEncoded: false))) ?? []
         var recipes: [Recipe] = []
         for file in files.sorted() where file.hasSuffix(".yaml") {
             guard let text = try? String(contentsOf: folder.appending(path: file), encoding: .utf8) else { continue }
