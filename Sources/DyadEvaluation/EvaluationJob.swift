@@ -19,14 +19,19 @@ public struct EvaluationJob {
         case integer
     }
 
+    /// A float model or a `.dyad` file.
     public var model: String
     /// The text to measure on.
     public var text: String
+    /// Tokens of a window.
     public var context = 1024
+    /// At most so many tokens of the text; nil for all.
     public var maximumTokens: Int?
+    /// The model to compare with; nil for perplexity alone.
     public var reference: String?
     /// nil: integer for a `.dyad` file, float for anything else.
     public var mode: Mode?
+    /// Threads of the integer program; nil takes one a core.
     public var threads: Int?
 
     /// Creates a job with the default settings.
@@ -36,6 +41,7 @@ public struct EvaluationJob {
 
     /// What a job reports.
     public struct Result: Sendable {
+        /// A float model or a `.dyad` file.
         public var model: PerplexityResult
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
         /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.

@@ -18,17 +18,23 @@ public struct QuantizationJob {
         case file(String)
     }
 
+    /// The checkpoint: a folder, a `.gguf` file or a cached hub id.
     public var model: String
+    /// The `.dyad` file.
     public var output: String
+    /// What is done to the model.
     public var recipe: Recipe
+    /// Where the calibration text comes from.
     public var calibration = Calibration.selfWritten
     /// Calibration windows.
     public var samples = 32
     /// Tokens of a calibration window; nil: 512, or as many as the model was made for.
     public var sequenceLength: Int?
+    /// Seed of the rotations and of self-written text.
     public var seed: UInt64 = 0
     /// Token positions that the program must hold, prefix not counted; nil: 1024, or as many as the model was made for.
     public var context: Int?
+    /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
 
     /// Creates a job with the default settings.
@@ -38,12 +44,19 @@ public struct QuantizationJob {
 
     /// What a job reports; the keys of its JSON are DESIGN.md's.
     public struct Report: Sendable {
+        /// The `.dyad` file.
         public var output: String
+        /// Wall-clock time of the job.
         public var seconds: Double
+        /// Size of the file.
         public var bytes: Int
+        /// The float model, without a prefix.
         public var float: PerplexityResult
+        /// The float model after every transform, with the prefix.
         public var folded: PerplexityResult
+        /// The program in float with quantise–dequantise at every tensor.
         public var simulated: PerplexityResult
+        /// The program on integers.
         public var integer: PerplexityResult
 
         /// The report as a JSON object.

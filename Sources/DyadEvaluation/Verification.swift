@@ -15,17 +15,23 @@ public struct Verification {
 
     /// One tensor.
     public struct Row: Sendable {
+        /// The tensor's name in the graph.
         public var tensor: String
+        /// How many values it has.
         public var values: Int
         /// Largest and mean difference in steps of the tensor's encoding.
         public var maximumSteps: Double
+        /// The mean difference.
         public var meanSteps: Double
         /// Share of values at most one step away.
         public var withinOneStep: Double
     }
 
+    /// One entry a tensor, in execution order.
     public var rows: [Row]
+    /// Tokens that were run.
     public var tokens: Int
+    /// What the runtime was compared with.
     public var opponent: Opponent
 
     /// Largest difference of all.

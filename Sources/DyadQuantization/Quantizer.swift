@@ -7,6 +7,7 @@ import DyadTransformer
 
 /// Turns a float decoder into an integer program: transforms, prefix, calibration, lowering.
 public struct Quantizer {
+    /// What is done to the model.
     public let recipe: Recipe
     /// Seeds the random signs of the rotations.
     public let seed: UInt64
@@ -24,6 +25,7 @@ public struct Quantizer {
 
     /// What quantisation gives.
     public struct Output {
+        /// The integer program, without provenance.
         public var program: IntegerProgram
         /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
         public var folded: Decoder
@@ -194,7 +196,8 @@ extension DecoderConfiguration {
                 ("layer_count", .integer(layerCount)), ("head_count", .integer(headCount)),
                 ("key_value_head_count", .integer(keyValueHeadCount)), ("head_dimension", .integer(headDimension)),
                 ("norm", .string(normKind.rawValue)), ("activation", .string(activation.rawValue)),
-                ("gated", .bool(gated)), ("rotary_fraction", .number(rotaryFraction)), ("rope_theta", .number(ropeTheta)),
+                ("gated", .bool(gated)), ("rotary_fraction", .number(rotaryFraction)),
+                ("rope_theta", .number(ropeTheta)),
                 ("tie_word_embeddings", .bool(tieWordEmbeddings)), ("maximum_positions", .integer(maximumPositions)),
             ]))
     }

@@ -65,7 +65,10 @@ public struct CalibrationText: Equatable, Sendable {
         if file.hasSuffix(".jsonl") {
             var documents: [String] = []
             for (number, line) in text.split(separator: "\n").enumerated() where !line.allSatisfy(\.isWhitespace) {
-                guard let document = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")["text"]?.string else {
+                guard
+                    let document = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")["text"]?
+                        .string
+                else {
                     throw DyadError(
                         .malformed, file: file, subject: "line \(number + 1)", found: "no string “text”",
                         expected: "an object with a string “text” on every line", remedy: "Correct the line.")
