@@ -97,6 +97,9 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
+            name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],
+            exclude: ["Fixtures"]),
+        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",

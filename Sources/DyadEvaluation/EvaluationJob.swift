@@ -57,15 +57,21 @@ public struct EvaluationJob {
         public func json() -> JSONValue {
             guard case .object(var object) = model.json() else { return .null }
             if let prefixedReference {
-                object["prefixed_reference_perplexity"] = .number(prefixedReference.perplexity)
+                object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
             }
-            if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .number(ratio) }
+            if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
             return .object(object)
         }
     }
 
     /// Loads, tokenises with the model's own tokenizer, and measures.
     public func run(progress: ProgressReporter? = nil) throws -> Result {
+        let mapped = try MappedFile(text)
+        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
+            throw DyadError(
+                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+                remedy: "Convert the file, for example with iconv.")
+        }
         let (measured, tokenizer, prefix) = try load(model, mode: mode)
         let other = try reference.map { try load($0, mode: nil).model }
         var models = [measured]
@@ -73,12 +79,6 @@ public struct EvaluationJob {
             let decoder = try float.decoder.copy()
             decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
             models.append(FloatModel(decoder, name: "float with prefix"))
-        }
-        let mapped = try MappedFile(text)
-        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
-            throw DyadError(
-                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
-                remedy: "Convert the file, for example with iconv.")
         }
         let tokens = tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
@@ -116,6 +116,13 @@ public struct EvaluationJob {
         }
         guard (mode ?? .float) == .float else { throw wrongMode(path, mode?.rawValue ?? "", "float") }
         let checkpoint = try Checkpoint.open(path)
+        guard context <= checkpoint.configuration.maximumPositions else {
+            throw DyadError(
+                .usage, file: path, subject: "--context", found: "windows of \(context) tokens",
+                expected:
+                    "at most \(checkpoint.configuration.maximumPositions), the positions that the model was made for",
+                remedy: "Use a smaller --context.")
+        }
         return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer(), [])
     }
 

@@ -12,6 +12,6 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         let inspection = try Inspection(file)
-        Terminal.print(json ? inspection.json().text() : inspection.table)
+        try Terminal.print(json ? inspection.json().text() : inspection.table)
     }
 }
