@@ -99,9 +99,12 @@ let package = Package(
         .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
+                "DyadFormats",
             ]),
-        .testTarget(name: "DyadCommandTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,

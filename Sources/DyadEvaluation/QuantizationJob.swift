@@ -125,8 +125,6 @@ public struct QuantizationJob {
 
     /// Finds out before hours of work that the output cannot be written.
     private func checkOutput() throws(DyadError) {
-<<<<<<< HEAD
-=======
         guard output.hasSuffix(".dyad") else {
             throw DyadError(
                 .usage, file: output, subject: "--output", found: "another ending",
@@ -138,7 +136,6 @@ public struct QuantizationJob {
                 .cannotWrite, file: output, found: "a folder of that name", expected: "a regular file or none",
                 remedy: "Name another file.")
         }
->>>>>>> ctest
         let folder = URL(filePath: output).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder) else {
             throw DyadError(

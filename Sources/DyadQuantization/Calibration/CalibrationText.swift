@@ -64,19 +64,11 @@ public struct CalibrationText: Equatable, Sendable {
         }
         if file.hasSuffix(".jsonl") {
             var documents: [String] = []
-<<<<<<< HEAD
-            for (number, line) in text.split(separator: "\n").enumerated() where !line.allSatisfy(\.isWhitespace) {
-                guard
-                    let document = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")["text"]?
-                        .string
-                else {
-=======
             // Split as scalars: "\r\n" is one Character. Empty lines count, so that numbers are those of an editor.
             let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
             for (number, line) in lines.enumerated() where !line.allSatisfy(\.properties.isWhitespace) {
                 let value = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")
                 guard let document = value["text"]?.string else {
->>>>>>> qtest
                     throw DyadError(
                         .malformed, file: file, subject: "line \(number + 1)", found: "no string “text”",
                         expected: "an object with a string “text” on every line", remedy: "Correct the line.")
