@@ -97,13 +97,14 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
-            name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],
-            exclude: ["Fixtures"]),
-        .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
+                "DyadFormats",
             ]),
+        .testTarget(
+            name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],
+            exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,

@@ -4,7 +4,7 @@
 usage: convert_llama2c.py MODEL.bin TOKENIZER.bin FOLDER
 
 Writes config.json, generation_config.json, model.safetensors (float32), tokenizer.json and tokenizer_config.json.
-Needs numpy and safetensors.
+Needs the standard library only.
 
 Rotary layout: llama2.c rotates neighbouring elements (2j, 2j + 1) of a head, Hugging Face's Llama elements that are
 half a head apart (j, j + d/2). The rows of wq and wk are therefore reordered; the function stays the same.
@@ -14,37 +14,35 @@ into two pieces is a merge, ranked by the piece's score.
 """
 
 import json
+import math
 import pathlib
 import struct
 import sys
 
-import numpy as np
-from safetensors.numpy import save_file
-
 
 def read_model(path):
+    """The configuration, and by name each tensor's shape and bytes (float32, as stored)."""
     data = path.read_bytes()
     dim, hidden, layers, heads, kv_heads, vocabulary, positions = struct.unpack_from("<7i", data)
     shared = vocabulary > 0
     vocabulary = abs(vocabulary)
     head = dim // heads
-    floats = np.frombuffer(data, dtype="<f4", offset=28)
-    offset = 0
+    offset = 28
 
     def take(*shape):
         nonlocal offset
-        count = int(np.prod(shape))
-        if offset + count > floats.size:
-            sys.exit(f"{path}: found {floats.size} floats; expected more than {offset + count}. The file is truncated.")
-        part = floats[offset : offset + count].reshape(shape)
-        offset += count
+        end = offset + 4 * math.prod(shape)
+        if end > len(data):
+            sys.exit(f"{path}: found {len(data)} bytes; expected at least {end}. The file is truncated.")
+        part = data[offset:end]
+        offset = end
         return part
 
-    tensors = {"model.embed_tokens.weight": take(vocabulary, dim)}
+    tensors = {"model.embed_tokens.weight": ([vocabulary, dim], take(vocabulary, dim))}
 
     def per_layer(name, *shape):
-        for layer, part in enumerate(take(layers, *shape)):
-            tensors[f"model.layers.{layer}.{name}.weight"] = part
+        for layer in range(layers):
+            tensors[f"model.layers.{layer}.{name}.weight"] = (list(shape), take(*shape))
 
     per_layer("input_layernorm", dim)
     per_layer("self_attn.q_proj", heads * head, dim)
@@ -55,16 +53,21 @@ def read_model(path):
     per_layer("mlp.gate_proj", hidden, dim)
     per_layer("mlp.down_proj", dim, hidden)
     per_layer("mlp.up_proj", hidden, dim)
-    tensors["model.norm.weight"] = take(dim)
+    tensors["model.norm.weight"] = ([dim], take(dim))
     take(2, positions, head // 2)  # cosines and sines, which follow from the configuration
     if not shared:
-        tensors["lm_head.weight"] = take(vocabulary, dim)
+        tensors["lm_head.weight"] = ([vocabulary, dim], take(vocabulary, dim))
 
-    for name, tensor in tensors.items():
+    for name, (shape, part) in tensors.items():
         if "q_proj" in name or "k_proj" in name:
-            rows = tensor.reshape(-1, head // 2, 2, dim)
-            tensor = rows.transpose(0, 2, 1, 3).reshape(tensor.shape)
-        tensors[name] = np.ascontiguousarray(tensor)
+            row = 4 * dim
+            order = [
+                first + 2 * pair + element
+                for first in range(0, shape[0], head)
+                for element in range(2)
+                for pair in range(head // 2)
+            ]
+            tensors[name] = (shape, b"".join(part[index * row : (index + 1) * row] for index in order))
 
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -88,6 +91,17 @@ def read_model(path):
         "torch_dtype": "float32",
     }
     return config, tensors
+
+
+def write_safetensors(path, tensors):
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    for name, (shape, part) in sorted(tensors.items()):
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(part)]}
+        offset += len(part)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    parts = [part for _, (_, part) in sorted(tensors.items())]
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
 
 
 def read_pieces(path, count):
@@ -210,7 +224,7 @@ def main():
             "model_max_length": config["max_position_embeddings"],
         },
     )
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_safetensors(folder / "model.safetensors", tensors)
 
 
 if __name__ == "__main__":

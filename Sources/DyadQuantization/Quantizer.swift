@@ -38,6 +38,7 @@ public struct Quantizer {
     ///   - text: windows for calibration; the held-out ones are not touched.
     /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
     public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
+        try checkPromotions(original.configuration)
         let folded = try transformed(original, tokenizer: tokenizer, text: text)
         let exponentialType: IntegerType =
             recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
@@ -52,6 +53,24 @@ public struct Quantizer {
         program.tokenizer = tokenizer.json()
         program.configuration = folded.configuration.json
         return Output(program: program, folded: folded)
+    }
+
+    /// A pattern that promotes nothing is a slip that nobody would notice otherwise.
+    private func checkPromotions(_ configuration: DecoderConfiguration) throws(DyadError) {
+        let keys = SiteKey.Site.allCases.flatMap { site in
+            site.isInBlock ? (0..<configuration.layerCount).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
+        }
+        for pattern in recipe.promote {
+            var single = recipe
+            single.promote = [pattern]
+            let grids = SiteGrids(recipe: single, hasOnlineRotation: recipe.rotation.online)
+            guard keys.contains(where: { single.isPromoted($0.name) && grids.grid($0) == .centred16 }) else {
+                throw DyadError(
+                    .mismatch, file: "recipe \(recipe.name)", subject: "promote", found: "the pattern “\(pattern)”",
+                    expected: "a pattern of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
+                    remedy: "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit.")
+            }
+        }
     }
 
     // MARK: Equivalent transforms
@@ -178,7 +197,9 @@ public struct Quantizer {
         embedding.scales = embedding.scales.map { $0 * configuration.embeddingScale }
         return StaticModel(
             configuration: configuration, maximumContext: context + prefix.count, prefixTokens: prefix,
-            embedding: embedding, head: try quantized(.headWeight),
+            embedding: embedding,
+            head: StaticModel.Linear(
+                weight: try quantized(.headWeight), bias: try weights.head?.bias?.toArray(Float.self)),
             finalNorm: try norm(weights.finalNorm) ?? StaticModel.Norm(), blocks: blocks,
             encodings: result.encodings, types: result.types,
             attention: recipe.attention == .softmax ? .softmax : .late(exponentialType),

@@ -37,7 +37,7 @@ public struct CalibrationText: Equatable, Sendable {
         guard usable >= length, heldOutLength >= 2, samples > 0, length > 1 else {
             throw DyadError(
                 .mismatch, file: file, found: "\(tokens.count) tokens",
-                expected: "at least \(length + max(length / 4, 3)) for one window of \(length) and a held-out part",
+                expected: "at least \(max(length + (length + 3) / 4, 10)) for one window of \(length) and a held-out part",
                 remedy: "Give a longer calibration text or a smaller --sequence-length.")
         }
         let count = min(samples, usable / length)
@@ -64,11 +64,11 @@ public struct CalibrationText: Equatable, Sendable {
         }
         if file.hasSuffix(".jsonl") {
             var documents: [String] = []
-            for (number, line) in text.split(separator: "\n").enumerated() where !line.allSatisfy(\.isWhitespace) {
-                guard
-                    let document = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")["text"]?
-                        .string
-                else {
+            // Split as scalars: "\r\n" is one Character. Empty lines count, so that numbers are those of an editor.
+            let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+            for (number, line) in lines.enumerated() where !line.allSatisfy(\.properties.isWhitespace) {
+                let value = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")
+                guard let document = value["text"]?.string else {
                     throw DyadError(
                         .malformed, file: file, subject: "line \(number + 1)", found: "no string “text”",
                         expected: "an object with a string “text” on every line", remedy: "Correct the line.")

@@ -145,7 +145,9 @@ struct Calibrator {
     private func roundCompensated(_ key: WeightKey, _ moments: Tensor) throws -> QuantizedWeight {
         let (values, rows, columns) = try values(key)
         let diagonal = try moments.diagonal().toArray(Double.self)
-        let mean = max(diagonal.reduce(0, +) / Double(columns), .leastNormalMagnitude)
+        let sum = diagonal.reduce(0, +)
+        // Inputs that are always zero have no moments; every rounding is as good then.
+        let mean = sum > 0 ? sum / Double(columns) : 1
         // Damping 1 % of the mean second moment, as in the paper; a channel that never fires gets only that.
         let damped = try moments + Tensor.eye(columns, dtype: .float64) * (0.01 * mean)
         let order = diagonal.indices.sorted { (diagonal[$0], $1) > (diagonal[$1], $0) }

@@ -44,11 +44,13 @@ struct Lowering {
             residual = try addBlock(layer, input: residual)
         }
         let normed = try addNorm("model.norm", model.finalNorm, from: residual, to: .finalNormOutput, nil)
-        let head = builder.weight("lm_head", model.head)
+        let head = builder.weight("lm_head", model.head.weight)
+        let bias = try builder.bias("lm_head", model.head.bias, input: normed, scales: model.head.weight.scales)
         let logits = builder.tensor(
             "logits", [.tokens, .fixed(configuration.vocabularySize)], .i32, Encoding(scale: 0x1p-16, zeroPoint: 0))
         builder.operation(
-            "lm_head", .logits(.init(input: normed, weight: head.weight, scales: head.scales, output: logits)))
+            "lm_head",
+            .logits(.init(input: normed, weight: head.weight, scales: head.scales, bias: bias, output: logits)))
     }
 
     // MARK: One block

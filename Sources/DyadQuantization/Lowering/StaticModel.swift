@@ -9,7 +9,7 @@ struct StaticModel {
     var maximumContext: Int
     var prefixTokens: [Int32] = []
     var embedding: QuantizedWeight
-    var head: QuantizedWeight
+    var head: Linear
     var finalNorm: Norm
     var blocks: [Block]
     var encodings: [SiteKey: Encoding]

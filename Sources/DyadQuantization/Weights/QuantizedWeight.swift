@@ -27,6 +27,9 @@ enum WeightQuantizer {
     /// The largest integer of a width: 7 or 127 (−8 and −128 stay unused, so that a weight may be negated).
     static func largest(bits: Int) -> Float { bits == 4 ? 7 : 127 }
 
+    /// Rows that stay below this everywhere count as zero: the inverse of their scale would not be finite.
+    private static let dead: Float = 1e-30
+
     /// The scale of every row.
     ///
     /// - Parameters:
@@ -36,11 +39,13 @@ enum WeightQuantizer {
         _ weights: [Float], rows: Int, columns: Int, bits: Int, clip: Recipe.Weights.Clip, importance: [Float]?
     ) -> [Float] {
         let largest = largest(bits: bits)
+        let whole = weights.reduce(Float(0)) { max($0, abs($1)) }
         return (0..<rows).map { row in
             weights.withUnsafeBufferPointer { all in
                 let values = UnsafeBufferPointer(rebasing: all[row * columns..<(row + 1) * columns])
                 let magnitude = values.reduce(Float(0)) { max($0, abs($1)) }
-                guard magnitude > 0 else { return Float.leastNormalMagnitude }
+                // A dead row rounds to zeros on any scale; the matrix' own keeps its bias within i32.
+                guard magnitude > Self.dead else { return max(whole, Self.dead) / largest }
                 guard clip != .none else { return magnitude / largest }
                 var best = (error: Float.infinity, scale: magnitude / largest)
                 // From no clipping down to 40 % of the range; 8 bits never want less than 80 %.

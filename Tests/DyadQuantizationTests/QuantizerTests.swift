@@ -1,0 +1,227 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+import Foundation
+import Testing
+
+@testable import DyadQuantization
+
+/// A float decoder through the whole quantiser: the program is valid, runs, does operation by operation what exact
+/// arithmetic does, and as a whole what the float model does.
+@Suite(.needsTorch) struct QuantizerTests {
+    /// A recipe, and how far the integer program's logits may be from the float model's: mean KL in nats. The decoders are
+    /// random: without a trained model's margins, and with every channel equally important, 4 bits cost visibly more.
+    struct Case: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let recipe: Recipe
+        let limit: Double
+
+        init(_ name: String, limit: Double = 0.01, _ change: (inout Recipe) -> Void) {
+            var recipe = Recipe(name: name, summary: "")
+            change(&recipe)
+            (testDescription, self.recipe, self.limit) = (name, recipe, limit)
+        }
+    }
+
+    /// One run of the quantiser and the integers that the program then computes.
+    private struct Run {
+        let decoder: Decoder
+        let output: Quantizer.Output
+        let tokens: [Int32]
+        /// `[tokens, vocabulary]`
+        let integerLogits: Tensor
+        let integers: [TensorID: [Int32]]
+
+        init(_ recipe: Recipe, shape: Shape = .plain, context: Int = 64, seed: UInt64 = 1) throws {
+            decoder = try tinyDecoder(shape)
+            let text = try tinyText(decoder)
+            output = try Quantizer(recipe: recipe, seed: seed, context: context).quantize(
+                decoder, tokenizer: tinyTokenizer(), text: text)
+            try output.program.validate()
+            tokens = text.heldOut[0]
+            var integers: [TensorID: [Int32]] = [:]
+            let logits = try ReferenceInterpreter(output.program).run(tokens: tokens) { integers[$0] = $1 }
+            self.integers = integers
+            integerLogits = try Tensor(logits.map { Double($0) * 0x1p-16 }, shape: [tokens.count, 64]).to(.float32)
+        }
+
+        /// The mean KL divergence of the program's distribution from the float model's (with the same prefix).
+        func divergence(of logits: Tensor) throws -> Double {
+            let float = try withNoGrad { try output.folded.forward([tokens]).squeeze(0) }
+            let (p, q) = (try float.to(.float64).logSoftmax(-1), try logits.to(.float64).logSoftmax(-1))
+            return try (p.exp() * (p - q)).sum([-1]).mean().item()
+        }
+
+        /// Every operation, fed the program's own integers, within 1 LSB on at least 99.9 % of values and never beyond 2.
+        func expectExactOperations() throws {
+            let errors = try SimulatedProgram(output.program).compare(tokens: tokens, integers: integers)
+            #expect(errors.count > 30)
+            for error in errors {
+                #expect(
+                    error.withinOneStep >= 0.999 && error.maximumSteps <= 2,
+                    "\(error.operation): \(error.withinOneStep) within one step, at most \(error.maximumSteps)")
+            }
+        }
+    }
+
+    static let cases =
+        ((try? Recipe.builtIn()) ?? []).map { recipe in
+            Case("built-in \(recipe.name)", limit: recipe.weights.bits == 4 ? 0.5 : 0.01) { $0 = recipe }
+        } + [
+            Case("softmax") { $0.attention = .softmax },
+            Case("softmax with prefix") { ($0.attention, $0.prefix) = (.softmax, .tokens([1])) },
+            Case("late-16") { $0.attention = .late16 },
+            Case("prefix of three tokens") { $0.prefix = .tokens([1, 5, 9]) },
+            Case("16-bit inputs of down_proj and o_proj") {
+                $0.promote = ["layers.*.mlp.product", "layers.*.self_attn.output", "layers.0.mlp.gate_proj.output"]
+            },
+            Case("percentile") { $0.activations.range = .percentile },
+            Case("every smoothing") {
+                $0.smoothing = .init(alpha: 0.5, sites: Set(Recipe.Smoothing.Site.allCases))
+            },
+            Case("4 bit, gptq, hessian clip, rotations", limit: 0.5) {
+                $0.weights = .init()
+                ($0.weights.bits, $0.weights.rounding, $0.weights.clip) = (4, .gptq, .hessian)
+                $0.rotation = .init(residual: true, values: true, online: true)
+            },
+            Case("8 bit, gptq, promoted input", limit: 0.01) {
+                $0.weights.rounding = .gptq
+                $0.promote = ["layers.*.mlp.product"]
+            },
+        ]
+
+    @Test func thereAreBuiltInRecipes() { #expect(Self.cases.count >= 10) }
+
+    @Test(arguments: cases) func aRecipeGivesAProgramLikeTheFloatModel(item: Case) throws {
+        let run = try Run(item.recipe)
+        try run.expectExactOperations()
+        let integer = try run.divergence(of: run.integerLogits)
+        let simulated = try run.divergence(of: SimulatedProgram(run.output.program).logits(run.tokens))
+        print("KL", item.testDescription, integer, simulated)
+        #expect(integer < item.limit && simulated < item.limit)
+        // Two roundings of the same numbers: neither may be systematically worse.
+        #expect(abs(integer - simulated) < max(0.25 * max(integer, simulated), 1e-3))
+        #expect(run.output.program.graph.prefixTokens.count == (run.output.folded.prefix?.count ?? 0))
+    }
+
+    @Test(arguments: Shape.all) func everyFamilyLowersAndRuns(shape: Shape) throws {
+        var recipe = Recipe(name: "family", summary: "")
+        (recipe.weights.clip, recipe.prefix) = (.mse, .tokens([1]))
+        recipe.rotation = .init(residual: shape.configuration.normKind == .rms, values: true, online: true)
+        let run = try Run(recipe, shape: shape)
+        try run.expectExactOperations()
+        let divergence = try run.divergence(of: run.integerLogits)
+        print("KL", shape.testDescription, divergence)
+        #expect(divergence < 0.02)
+    }
+
+    /// Norm biases that fold into the head, and a head with a bias of its own (GPT-J, Phi), reach the program.
+    @Test(arguments: [true, false]) func theHeadsBiasReachesTheProgram(foldsNorms: Bool) throws {
+        let decoder = try tinyDecoder(Shape.layerNorms[0])
+        var random = Gaussian(seed: 8)
+        decoder.weights.untieHead()
+        decoder.weights.head?.bias = try Tensor(random.values([64], deviation: 3))
+        var recipe = Recipe(name: "head", summary: "")
+        if foldsNorms { recipe.smoothing = .init(alpha: 0.5, sites: [.norms]) }
+        let text = try tinyText(decoder)
+        let program = try Quantizer(recipe: recipe, seed: 1, context: 64).quantize(
+            decoder, tokenizer: tinyTokenizer(), text: text
+        ).program
+        let logits = try ReferenceInterpreter(program).run(tokens: text.heldOut[0])
+        let found = try Tensor(logits.map { Double($0) * 0x1p-16 }, shape: [text.heldOut[0].count, 64])
+        let float = try withNoGrad { try decoder.forward([text.heldOut[0]]).squeeze(0).to(.float64) }
+        let error: Double = try (found - float).square().mean().sqrt().item()
+        #expect(error < 0.3)
+    }
+
+    /// Checkpoints hold rows of zeros and of numbers too small for any scale (decayed embeddings of unused tokens).
+    @Test(arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float], [Recipe.Weights.Rounding.nearest, .gptq])
+    func deadChannelsAreHarmless(size: Float, rounding: Recipe.Weights.Rounding) throws {
+        let decoder = try tinyDecoder(Shape("biases") { ($0.attentionBias, $0.mlpBias) = (true, true) })
+        func kill(_ key: WeightKey, row: Int) throws {
+            let weight = try #require(decoder.weights[key])
+            var values = try weight.toArray(Float.self)
+            let columns = try weight.size(1)
+            for index in row * columns..<(row + 1) * columns { values[index] = size }
+            decoder.weights[key] = try Tensor(values, shape: weight.shape)
+        }
+        try kill(WeightKey(.embedding), row: 40)
+        try kill(WeightKey(.upWeight, layer: 0), row: 3)
+        if size == 0 { for row in 0..<16 { try kill(WeightKey(.vWeight, layer: 1), row: row) } }
+        if size == 0 { decoder.weights.blocks[1].vProj.bias = nil }
+        var recipe = Recipe(name: "dead", summary: "")
+        (recipe.weights.rounding, recipe.weights.clip) = (rounding, .mse)
+        if size == 1e-20 { decoder.weights.blocks[0].upProj.bias = nil }
+        let text = try tinyText(decoder, samples: 6)
+        let program = try Quantizer(recipe: recipe, seed: 1, context: 64).quantize(
+            decoder, tokenizer: tinyTokenizer(), text: text
+        ).program
+        try program.validate()
+        #expect(try ReferenceInterpreter(program).run(tokens: [40, 3]).count == 128)
+    }
+
+    @Test func equalSeedsGiveEqualFilesAndOthersOtherRotations() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dyad \(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func file(_ recipe: String, seed: UInt64) throws -> Data {
+            let path = folder.appending(path: "x.dyad").path(percentEncoded: false)
+            try Run(Recipe.named(recipe), seed: seed).output.program.write(to: path)
+            return try Data(contentsOf: URL(filePath: path))
+        }
+        let first = try file("static-w4a8", seed: 1)
+        #expect(try file("static-w4a8", seed: 1) == first)
+        #expect(try file("static-w4a8", seed: 2) != first)
+        // Nothing else is random.
+        #expect(try file("rtn-w8a8", seed: 1) == file("rtn-w8a8", seed: 2))
+    }
+
+    @Test func exponentialsAreNarrowUpTo1024Positions() throws {
+        func type(_ context: Int, _ attention: Recipe.Attention) throws -> IntegerType? {
+            var recipe = Recipe(name: "x", summary: "")
+            recipe.attention = attention
+            let graph = try Run(recipe, context: context).output.program.graph
+            return graph.tensors.first { $0.name == "layers.0.self_attn.exponentials" }?.type
+        }
+        #expect(try type(1024, .late) == .u8 && type(1025, .late) == .u16)
+        #expect(try type(64, .late16) == .u16 && type(64, .softmax) == nil)
+    }
+
+    @Test func promotedTensorsAre16BitAndOthersAreNot() throws {
+        var recipe = Recipe(name: "x", summary: "")
+        recipe.promote = ["layers.1.mlp.product"]
+        let tensors = try Run(recipe).output.program.graph.tensors
+        #expect(tensors.first { $0.name == "layers.1.mlp.product" }?.type == .u16)
+        #expect(tensors.first { $0.name == "layers.0.mlp.product" }?.type == .u8)
+    }
+
+    @Test(arguments: ["layers.*.mlp.produkt", "layers.2.mlp.product", "layers.*.self_attn.k_rotated"])
+    func aPatternThatPromotesNothingIsRefused(pattern: String) throws {
+        var recipe = Recipe(name: "x", summary: "")
+        recipe.promote = ["layers.*.mlp.product", pattern]
+        let error = #expect(throws: DyadError.self) { try Run(recipe) }
+        #expect(error?.subject == "promote" && error?.found.contains(pattern) == true)
+    }
+
+    @Test func aPrefixOutsideTheVocabularyIsRefused() throws {
+        var recipe = Recipe(name: "x", summary: "")
+        recipe.prefix = .tokens([3, 64])
+        let error = #expect(throws: DyadError.self) { try Run(recipe) }
+        #expect(error?.subject == "prefix")
+    }
+
+    @Test func weightsThatAreNotFiniteAreNamed() throws {
+        let decoder = try tinyDecoder()
+        let text = try tinyText(decoder)
+        var values = try decoder.weights.blocks[1].upProj.weight.toArray(Float.self)
+        values[7] = .nan
+        decoder.weights.blocks[1].upProj.weight = try Tensor(values, shape: [96, 48])
+        let error = #expect(throws: DyadError.self) {
+            try Quantizer(recipe: .named("rtn-w8a8"), seed: 1, context: 64).quantize(
+                decoder, tokenizer: tinyTokenizer(), text: text)
+        }
+        #expect(error?.subject == "layers.1.mlp.up_proj.weight" || error?.reason == .failed)
+    }
+}
