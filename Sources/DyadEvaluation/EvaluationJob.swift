@@ -66,12 +66,6 @@ public struct EvaluationJob {
 
     /// Loads, tokenises with the model's own tokenizer, and measures.
     public func run(progress: ProgressReporter? = nil) throws -> Result {
-        let mapped = try MappedFile(text)
-        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
-            throw DyadError(
-                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
-                remedy: "Convert the file, for example with iconv.")
-        }
         let (measured, tokenizer, prefix) = try load(model, mode: mode)
         let other = try reference.map { try load($0, mode: nil).model }
         var models = [measured]
@@ -79,6 +73,12 @@ public struct EvaluationJob {
             let decoder = try float.decoder.copy()
             decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
             models.append(FloatModel(decoder, name: "float with prefix"))
+        }
+        let mapped = try MappedFile(text)
+        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
+            throw DyadError(
+                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+                remedy: "Convert the file, for example with iconv.")
         }
         let tokens = tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)

@@ -105,7 +105,7 @@ public struct QuantizationJob {
 
     /// Context and window length, within what the model was made for: beyond it positions have never been trained.
     private func lengths(for configuration: DecoderConfiguration) throws(DyadError) -> (context: Int, window: Int) {
-        let most = configuration.maximumPositions
+        let most = min(configuration.maximumPositions, 1 << 20)
         func check(_ option: String, _ value: Int, _ range: ClosedRange<Int>, _ why: String) throws(DyadError) -> Int {
             guard range.contains(value) else {
                 throw DyadError(

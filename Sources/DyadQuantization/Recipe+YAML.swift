@@ -93,7 +93,7 @@ extension Recipe {
 
     /// The recipes that come with Dyad, by name.
     public static func builtIn() throws(DyadError) -> [Recipe] {
-        let folder = Bundle.module.bundleURL.appending(path: "Recipes")
+        let folder = try builtInFolder()
         let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path(percentEncoded: false))) ?? []
         var recipes: [Recipe] = []
         for file in files.sorted() where file.hasSuffix(".yaml") {
@@ -101,6 +101,21 @@ extension Recipe {
             recipes.append(try Recipe(yaml: text, file: file))
         }
         return recipes
+    }
+
+    /// The package's resources beside the executable (or in the app), else in the source tree. `Bundle.module` would end the
+    /// process of a user who moved the executable alone.
+    private static func builtInFolder() throws(DyadError) -> URL {
+        let places = [Bundle.main.bundleURL, Bundle.main.resourceURL].compactMap { $0 }
+        let names = ["dyad_DyadQuantization.resources", "dyad_DyadQuantization.bundle"]
+        var candidates = places.flatMap { place in names.map { place.appending(path: $0 + "/Recipes") } }
+        candidates.append(URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Recipes"))
+        for candidate in candidates {
+            if case .folder = FileKind(candidate.path(percentEncoded: false)) { return candidate }
+        }
+        throw DyadError(
+            .missing, file: places.first?.path(percentEncoded: false), found: "no recipes beside the executable",
+            expected: "the folder " + names[0], remedy: "Copy it from the build folder together with dyad.")
     }
 }
 

@@ -29,7 +29,6 @@ struct ExitCodeTests {
             try dyad("quantize", model, "-o", folder + "/a.dyad", "--recipe", folder + "/no.yaml"), 66,
             naming: "no.yaml")
         expectFailure(try dyad("evaluate", program, "--perplexity", folder + "/text.txt"), 66, naming: "none.dyad")
-        expectFailure(try dyad("evaluate", program, "--perplexity", folder + "/no.txt"), 66, naming: "no.txt")
         expectFailure(try dyad("generate", program, "--prompt", "a"), 66, naming: "none.dyad")
         expectFailure(try dyad("chat", program), 66, naming: "none.dyad")
         expectFailure(try dyad("benchmark", program), 66, naming: "none.dyad")
@@ -131,6 +130,8 @@ struct WrongArgumentTests {
             let outcome = try dyad("evaluate", path, "--perplexity", text, "--context", "32", "--mode", mode)
             expectFailure(outcome, 64, naming: "--mode", mode)
         }
+        let missing = try dyad("evaluate", program, "--perplexity", text + ".no", "--context", "32")
+        expectFailure(missing, 66, naming: "text.txt.no")
         try write("", to: text)
         let outcome = try dyad("evaluate", program, "--perplexity", text, "--context", "32")
         expectFailure(outcome, 64, naming: "0 tokens")
