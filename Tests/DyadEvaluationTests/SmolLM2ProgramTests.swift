@@ -13,10 +13,12 @@ struct SmolLM2ProgramTests {
     private static let tokens = (0..<520).map { Int32(($0 * 7919 + 13) % 49152) }
 
     /// Calibrated on next to nothing: the scales are poor, the program has every operation of the real one.
-    private func program(_ recipeName: String) throws -> IntegerProgram {
+    private static let program = Result { try makeProgram() }
+
+    private static func makeProgram() throws -> IntegerProgram {
         let checkpoint = try Checkpoint.open(smolLM2Path)
-        let windows = [Array(Self.tokens[0..<48]), Array(Self.tokens[300..<348])]
-        var recipe = try Recipe.named(recipeName)
+        let windows = [Array(tokens[0..<48]), Array(tokens[300..<348])]
+        var recipe = try Recipe.named("static-w8a8")
         recipe.prefix = .tokens([1])
         recipe.weights.clip = .none
         return try Quantizer(recipe: recipe, seed: 1, context: 640).quantize(
@@ -25,11 +27,9 @@ struct SmolLM2ProgramTests {
         ).program
     }
 
-    @Test(
-        "runtime and reference agree on all logits of 520 tokens: kernels, threads, prefill chunks",
-        arguments: ["static-w8a8"])
-    func runtimeEqualsReference(recipe: String) throws {
-        let program = try program(recipe)
+    @Test("runtime and reference agree on all logits of 520 tokens: kernels, threads, prefill chunks")
+    func runtimeEqualsReference() throws {
+        let program = try Self.program.get()
         let expected = try ReferenceInterpreter(program).run(tokens: Self.tokens, logits: .all)
         for kernels in KernelSet.available {
             for threads in [1, 2] {
@@ -48,9 +48,9 @@ struct SmolLM2ProgramTests {
         }
     }
 
-    @Test("every operation of the W4A8 program is within a step of exact arithmetic on its own integers")
+    @Test("every operation is within a step of exact arithmetic on its own integers")
     func operationsAreNearExact() throws {
-        let program = try program("static-w4a8")
+        let program = try Self.program.get()
         let result = try Verification.run(program, tokens: Array(Self.tokens.prefix(24)), against: .exact)
         #expect(result.rows.count > 400)
         for row in result.rows where row.tensor != "logits" {
