@@ -68,7 +68,9 @@ public struct Quantizer {
                 throw DyadError(
                     .mismatch, file: "recipe \(recipe.name)", subject: "promote", found: "the pattern “\(pattern)”",
                     expected: "a pattern of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
-                    remedy: "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit.")
+                    remedy:
+                        "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit."
+                )
             }
         }
     }

@@ -8,7 +8,9 @@ import Testing
 
 /// The commands as functions, on a tiny checkpoint in Hugging Face's layout.
 @Suite(.needsTorch) struct JobTests {
-    private func job(_ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad") throws -> QuantizationJob {
+    private func job(_ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad") throws
+        -> QuantizationJob
+    {
         let model =
             FileManager.default.fileExists(atPath: folder.appending(path: "model").plainPath)
             ? folder.appending(path: "model").plainPath : try makeTinyCheckpoint(in: folder)

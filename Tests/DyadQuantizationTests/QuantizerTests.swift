@@ -137,7 +137,9 @@ import Testing
     }
 
     /// Checkpoints hold rows of zeros and of numbers too small for any scale (decayed embeddings of unused tokens).
-    @Test(arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float], [Recipe.Weights.Rounding.nearest, .gptq])
+    @Test(
+        arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float],
+        [Recipe.Weights.Rounding.nearest, .gptq])
     func deadChannelsAreHarmless(size: Float, rounding: Recipe.Weights.Rounding) throws {
         let decoder = try tinyDecoder(Shape("biases") { ($0.attentionBias, $0.mlpBias) = (true, true) })
         func kill(_ key: WeightKey, row: Int) throws {
