@@ -16,12 +16,6 @@ final class Command {
         func json() throws -> JSONValue { try JSONValue.parse(output, file: "standard output") }
     }
 
-    /// `swift test` ignores SIGTERM, and processes inherit what is ignored.
-    private static let defaultSignals: Void = {
-        signal(SIGTERM, SIG_DFL)
-        signal(SIGPIPE, SIG_DFL)
-    }()
-
     private let process = Process()
     private let folder: String
     private let start = Date()
@@ -33,7 +27,6 @@ final class Command {
 
     /// Starts any program.
     init(executable: String, _ arguments: [String], in directory: String? = nil, input: String = "") throws {
-        _ = Self.defaultSignals
         folder = try Place.folder("streams")
         for name in ["output", "errors"] { try write("", to: folder + "/" + name) }
         try write(input, to: folder + "/input")
@@ -46,6 +39,11 @@ final class Command {
         process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: folder + "/input"))
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: folder + "/output"))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: folder + "/errors"))
+        // The threads that tests run on block most signals, and a process inherits that: SIGTERM would not end it.
+        var (none, before) = (sigset_t(), sigset_t())
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
     }
 
