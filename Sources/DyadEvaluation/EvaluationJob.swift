@@ -101,7 +101,9 @@ public struct EvaluationJob {
             case .integer:
                 var options = Runtime.Options()
                 if let threads { options.threads = threads }
-                return (try IntegerModel(program, name: "integer", options: options), tokenizer, program.graph.prefixTokens)
+                return (
+                    try IntegerModel(program, name: "integer", options: options), tokenizer, program.graph.prefixTokens
+                )
             case .simulated: return (SimulatedModel(program, name: "simulated"), tokenizer, program.graph.prefixTokens)
             case .float: throw wrongMode(path, "float", "simulated or integer")
             }

@@ -69,10 +69,13 @@ public struct QuantizationJob {
     public func run(progress: ProgressReporter? = nil) throws -> Report {
         let start = ContinuousClock.now
         try checkOutput()
-        guard context >= 2, samples >= 1, sequenceLength >= 2 else {
+        let most = 1 << 20
+        guard 2...most ~= context, 1...most ~= samples, 2...most ~= sequenceLength else {
             throw DyadError(
-                .usage, subject: "quantize", found: "context \(context), \(samples) samples of \(sequenceLength) tokens",
-                expected: "at least 2, 1 and 2", remedy: "Correct --context, --samples or --sequence-length.")
+                .usage, subject: "quantize",
+                found: "context \(context), \(samples) samples of \(sequenceLength) tokens",
+                expected: "at least 2, 1 and 2, and each at most \(most)",
+                remedy: "Correct --context, --samples or --sequence-length.")
         }
         let checkpoint = try Checkpoint.open(model)
         let tokenizer = try checkpoint.tokenizer()

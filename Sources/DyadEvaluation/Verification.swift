@@ -51,7 +51,8 @@ public struct Verification {
             let integers = try referenceTensors(program, tokens)
             let errors = try SimulatedProgram(program).compare(tokens: tokens, integers: integers)
             let counts = Dictionary(
-                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 })
+                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 }
+            )
             let rows = errors.map { error in
                 Row(
                     tensor: error.tensor, values: counts[error.tensor] ?? 0, maximumSteps: error.maximumSteps,

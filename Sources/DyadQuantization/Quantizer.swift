@@ -37,6 +37,8 @@ public struct Quantizer {
     /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
     public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
         try checkPromotions(original.configuration)
+        // Here, before a prefix search or smoothing meets them and fails where the reason does not show.
+        for key in original.weights.keys { try original.weights.requireFinite(key) }
         let folded = try transformed(original, tokenizer: tokenizer, text: text)
         let exponentialType: IntegerType =
             recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
@@ -66,7 +68,9 @@ public struct Quantizer {
                 throw DyadError(
                     .mismatch, file: "recipe \(recipe.name)", subject: "promote", found: "the pattern “\(pattern)”",
                     expected: "a pattern of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
-                    remedy: "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit.")
+                    remedy:
+                        "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit."
+                )
             }
         }
     }
@@ -215,7 +219,8 @@ extension DecoderConfiguration {
                 ("layer_count", .integer(layerCount)), ("head_count", .integer(headCount)),
                 ("key_value_head_count", .integer(keyValueHeadCount)), ("head_dimension", .integer(headDimension)),
                 ("norm", .string(normKind.rawValue)), ("activation", .string(activation.rawValue)),
-                ("gated", .bool(gated)), ("rotary_fraction", .number(rotaryFraction)), ("rope_theta", .number(ropeTheta)),
+                ("gated", .bool(gated)), ("rotary_fraction", .number(rotaryFraction)),
+                ("rope_theta", .number(ropeTheta)),
                 ("tie_word_embeddings", .bool(tieWordEmbeddings)), ("maximum_positions", .integer(maximumPositions)),
             ]))
     }

@@ -46,7 +46,8 @@ extension Recipe {
                 case "none": prefix = .none
                 case "auto": prefix = .automatic
                 default:
-                    throw top.error("prefix", found: "\(node.string ?? "a mapping")", expected: "none, auto or token ids")
+                    throw top.error(
+                        "prefix", found: "\(node.string ?? "a mapping")", expected: "none, auto or token ids")
                 }
             }
         }

@@ -8,7 +8,9 @@ import Testing
 
 /// The commands as functions, on a tiny checkpoint in Hugging Face's layout.
 @Suite(.needsTorch) struct JobTests {
-    private func job(_ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad") throws -> QuantizationJob {
+    private func job(_ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad") throws
+        -> QuantizationJob
+    {
         let model =
             FileManager.default.fileExists(atPath: folder.appending(path: "model").plainPath)
             ? folder.appending(path: "model").plainPath : try makeTinyCheckpoint(in: folder)
@@ -83,7 +85,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [(0, 32, 64), (8, 1, 64), (8, 32, 1)])
+    @Test(arguments: [(0, 32, 64), (8, 1, 64), (8, 32, 1), (.max, 32, 64), (8, .max, 64), (8, 32, .max)])
     func settingsOutOfRangeAreRefused(samples: Int, length: Int, context: Int) throws {
         try withFolder { folder in
             var job = try job(folder)

@@ -68,7 +68,7 @@ import Testing
 
     static let cases =
         ((try? Recipe.builtIn()) ?? []).map { recipe in
-            Case("built-in \(recipe.name)", limit: recipe.weights.bits == 4 ? 0.5 : 0.01) { $0 = recipe }
+            Case("built-in \(recipe.name)", limit: recipe.weights.bits == 4 ? 0.25 : 0.01) { $0 = recipe }
         } + [
             Case("softmax") { $0.attention = .softmax },
             Case("softmax with prefix") { ($0.attention, $0.prefix) = (.softmax, .tokens([1])) },
@@ -81,7 +81,7 @@ import Testing
             Case("every smoothing") {
                 $0.smoothing = .init(alpha: 0.5, sites: Set(Recipe.Smoothing.Site.allCases))
             },
-            Case("4 bit, gptq, hessian clip, rotations", limit: 0.5) {
+            Case("4 bit, gptq, hessian clip, rotations", limit: 0.25) {
                 $0.weights = .init()
                 ($0.weights.bits, $0.weights.rounding, $0.weights.clip) = (4, .gptq, .hessian)
                 $0.rotation = .init(residual: true, values: true, online: true)
@@ -99,7 +99,6 @@ import Testing
         try run.expectExactOperations()
         let integer = try run.divergence(of: run.integerLogits)
         let simulated = try run.divergence(of: SimulatedProgram(run.output.program).logits(run.tokens))
-        print("KL", item.testDescription, integer, simulated)
         #expect(integer < item.limit && simulated < item.limit)
         // Two roundings of the same numbers: neither may be systematically worse.
         #expect(abs(integer - simulated) < max(0.25 * max(integer, simulated), 1e-3))
@@ -113,8 +112,7 @@ import Testing
         let run = try Run(recipe, shape: shape)
         try run.expectExactOperations()
         let divergence = try run.divergence(of: run.integerLogits)
-        print("KL", shape.testDescription, divergence)
-        #expect(divergence < 0.02)
+        #expect(divergence < 0.01)
     }
 
     /// Norm biases that fold into the head, and a head with a bias of its own (GPT-J, Phi), reach the program.
@@ -137,7 +135,9 @@ import Testing
     }
 
     /// Checkpoints hold rows of zeros and of numbers too small for any scale (decayed embeddings of unused tokens).
-    @Test(arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float], [Recipe.Weights.Rounding.nearest, .gptq])
+    @Test(
+        arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float],
+        [Recipe.Weights.Rounding.nearest, .gptq])
     func deadChannelsAreHarmless(size: Float, rounding: Recipe.Weights.Rounding) throws {
         let decoder = try tinyDecoder(Shape("biases") { ($0.attentionBias, $0.mlpBias) = (true, true) })
         func kill(_ key: WeightKey, row: Int) throws {
@@ -219,9 +219,9 @@ import Testing
         values[7] = .nan
         decoder.weights.blocks[1].upProj.weight = try Tensor(values, shape: [96, 48])
         let error = #expect(throws: DyadError.self) {
-            try Quantizer(recipe: .named("rtn-w8a8"), seed: 1, context: 64).quantize(
+            try Quantizer(recipe: .named("static-w8a8"), seed: 1, context: 64).quantize(
                 decoder, tokenizer: tinyTokenizer(), text: text)
         }
-        #expect(error?.subject == "layers.1.mlp.up_proj.weight" || error?.reason == .failed)
+        #expect(error?.subject == "layers.1.mlp.up_proj.weight")
     }
 }

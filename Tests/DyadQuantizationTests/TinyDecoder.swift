@@ -31,7 +31,7 @@ struct Shape: Sendable, CustomTestStringConvertible {
     /// The switches of the families, one or two at a time.
     static let rms = [
         plain,
-        Shape("tied head, embedding scale") { ($0.tieWordEmbeddings, $0.embeddingScale) = (true, 3) },
+        Shape("tied head, embedding scale") { ($0.tieWordEmbeddings, $0.embeddingScale) = (true, 6.9) },
         Shape("biases everywhere") { ($0.attentionBias, $0.attentionOutputBias, $0.mlpBias) = (true, true, true) },
         Shape("partial rotary") { $0.rotaryFraction = 0.5 },
         Shape("query and key norms") { $0.queryKeyNorm = true },
@@ -69,7 +69,8 @@ func tinyDecoder(_ shape: Shape = .plain, seed: UInt64 = 1) throws -> Decoder {
         guard let shape = shapes[key.checkpointName] else { return nil }
         let values: [Float]
         if key.weight == .embedding {
-            values = random.values(shape, deviation: 0.7)
+            // Tied, a token's own row is in the stream and would win every time were it larger.
+            values = random.values(shape, deviation: configuration.tieWordEmbeddings ? 0.15 : 0.7)
         } else if key.weight.isGain {
             values = random.values(shape, deviation: 0.4).map { 0.3 + abs(1 + $0) }
         } else if shape.count == 1 {

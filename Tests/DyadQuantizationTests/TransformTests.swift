@@ -39,13 +39,14 @@ import Testing
                 $0.smoothing = smoothing(Set(Recipe.Smoothing.Site.allCases))
             },
         ]
-        static let rms = any + [
-            Switch("R1") { $0.rotation.residual = true },
-            Switch("all") {
-                ($0.rotation, $0.attention) = (.init(residual: true, values: true, online: true), .late)
-                $0.smoothing = smoothing(Set(Recipe.Smoothing.Site.allCases))
-            },
-        ]
+        static let rms =
+            any + [
+                Switch("R1") { $0.rotation.residual = true },
+                Switch("all") {
+                    ($0.rotation, $0.attention) = (.init(residual: true, values: true, online: true), .late)
+                    $0.smoothing = smoothing(Set(Recipe.Smoothing.Site.allCases))
+                },
+            ]
     }
 
     private func transformed(_ decoder: Decoder, _ recipe: Recipe, seed: UInt64 = 3) throws -> Decoder {

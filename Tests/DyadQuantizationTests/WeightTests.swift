@@ -68,7 +68,8 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
     @Test func withUncorrelatedInputsErrorCompensationIsNearestRounding() {
         let (rows, columns) = (70, 12)
         let weights = random(rows * columns, seed: 4)
-        let scales = WeightQuantizer.scales(weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        let scales = WeightQuantizer.scales(
+            weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
         let identity = (0..<columns * columns).map { $0 % (columns + 1) == 0 ? Float(1) : 0 }
         let compensated = GPTQ.round(
             weights, rows: rows, columns: columns, bits: 4, scales: scales, order: Array(0..<columns).reversed(),
@@ -95,7 +96,8 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
         }
         for i in 0..<columns { hessian[i * columns + i] *= 1.01 }
         let factor = upperFactor(inverse(hessian, size: columns), size: columns).map(Float.init)
-        let scales = WeightQuantizer.scales(weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        let scales = WeightQuantizer.scales(
+            weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
         func outputError(_ quantized: QuantizedWeight) -> Float {
             let values = quantized.dequantized
             var sum: Float = 0

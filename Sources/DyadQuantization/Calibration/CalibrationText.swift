@@ -37,7 +37,8 @@ public struct CalibrationText: Equatable, Sendable {
         guard usable >= length, heldOutLength >= 2, samples > 0, length > 1 else {
             throw DyadError(
                 .mismatch, file: file, found: "\(tokens.count) tokens",
-                expected: "at least \(max(length + (length + 3) / 4, 10)) for one window of \(length) and a held-out part",
+                expected:
+                    "at least \(max(length + (length + 3) / 4, 10)) for one window of \(length) and a held-out part",
                 remedy: "Give a longer calibration text or a smaller --sequence-length.")
         }
         let count = min(samples, usable / length)

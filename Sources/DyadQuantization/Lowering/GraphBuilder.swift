@@ -71,7 +71,10 @@ struct GraphBuilder {
             guard let integer = Int32(exactly: q) else {
                 throw DyadError(
                     .unsupported, subject: name + ".bias", found: "a bias of \(value), \(q) steps of the accumulator",
-                    expected: "at most 2^31 steps", remedy: "If the recipe promotes this operation's input to 16 bit, leave it at 8; otherwise report the model.")
+                    expected: "at most 2^31 steps",
+                    remedy:
+                        "If the recipe promotes this operation's input to 16 bit, leave it at 8; otherwise report the model."
+                )
             }
             integers.append(UInt32(bitPattern: integer))
         }

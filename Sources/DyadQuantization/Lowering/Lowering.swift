@@ -16,7 +16,9 @@ struct Lowering {
     /// The program of `model`.
     ///
     /// - Throws: ``DyadError`` for a site without encoding, or numbers that no integer program can hold.
-    static func lower(_ model: StaticModel) throws(DyadError) -> (graph: IntegerGraph, constants: [String: ConstantData]) {
+    static func lower(_ model: StaticModel) throws(DyadError) -> (
+        graph: IntegerGraph, constants: [String: ConstantData]
+    ) {
         var lowering = Lowering(model)
         try lowering.run()
         return (lowering.builder.graph, lowering.builder.constants)
@@ -85,7 +87,9 @@ struct Lowering {
         var query = try addLinear(name + ".q_proj", block.query, from: input, to: .qOutput, layer)
         var key = try addLinear(name + ".k_proj", block.key, from: input, to: .kOutput, layer)
         let value = try addLinear(name + ".v_proj", block.value, from: input, to: .vOutput, layer)
-        if let norm = block.queryNorm { query = try addNorm(name + ".q_norm", norm, from: query, to: .qNormOutput, layer) }
+        if let norm = block.queryNorm {
+            query = try addNorm(name + ".q_norm", norm, from: query, to: .qNormOutput, layer)
+        }
         if let norm = block.keyNorm { key = try addNorm(name + ".k_norm", norm, from: key, to: .kNormOutput, layer) }
         query = try addRotary(name + ".q_rotary", from: query, heads: heads, to: .qRotated, layer)
         key = try addRotary(name + ".k_rotary", from: key, heads: groups, to: .kRotated, layer)

@@ -54,7 +54,8 @@ extension SimulatedProgram {
         // u32 prefix weights arrive as the same 32 bits.
         let reals: [Double] =
             tensor.type == .u32
-            ? stored.map { Double(UInt32(bitPattern: $0)) } : stored.map { Double($0) - Double(tensor.encoding.zeroPoint) }
+            ? stored.map { Double(UInt32(bitPattern: $0)) }
+            : stored.map { Double($0) - Double(tensor.encoding.zeroPoint) }
         return try (Tensor(reals, shape: shape) * Double(tensor.encoding.scale)).to(.float32)
     }
 

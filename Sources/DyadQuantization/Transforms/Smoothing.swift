@@ -56,7 +56,8 @@ extension Transform {
             {
                 let gate = block.gateProj
                 let scale = try migration(
-                    magnitude, weights: [block.upProj.weight] + (gate.map { [$0.weight] } ?? []), alpha: smoothing.alpha)
+                    magnitude, weights: [block.upProj.weight] + (gate.map { [$0.weight] } ?? []), alpha: smoothing.alpha
+                )
                 block.upProj.weight = try scaled(block.upProj.weight, columns: scale)
                 if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
                 block.feedForwardNorm = try divided(norm, by: scale)
@@ -114,8 +115,7 @@ extension Transform {
         let share = configuration.headCount / groups
         let rotated = configuration.rotaryDimension
         let queries = try query.to(.float64).reshape([groups, share, size]).amax([1])
-        let ratio = try
-            (queries.clamp(1e-5, nil) / key.to(.float64).reshape([groups, size]).clamp(1e-5, nil)).sqrt()
+        let ratio = try (queries.clamp(1e-5, nil) / key.to(.float64).reshape([groups, size]).clamp(1e-5, nil)).sqrt()
         let first = try ratio.narrow(1, start: 0, length: rotated / 2)
         let second = try ratio.narrow(1, start: rotated / 2, length: rotated / 2)
         let pair = try (first * second).sqrt()
