@@ -68,6 +68,8 @@ import Testing
             let text = folder.appending(path: "text.txt")
             try Data(String(repeating: "the quick brown fox jumps over the lazy dog. ", count: 20).utf8).write(to: text)
             job.calibration = .file(text.plainPath)
+            // Fewer positions than a held-out window has tokens: they are cut.
+            job.context = 16
             let report = try job.run()
             let program = try IntegerProgram.load(report.output)
             #expect(program.provenance["calibration"]?.string == "file")
