@@ -39,6 +39,8 @@ public struct Quantizer {
     /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
     public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
         try checkPromotions(original.configuration)
+        // Here, before a prefix search or smoothing meets them and fails where the reason does not show.
+        for key in original.weights.keys { try original.weights.requireFinite(key) }
         let folded = try transformed(original, tokenizer: tokenizer, text: text)
         let exponentialType: IntegerType =
             recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16

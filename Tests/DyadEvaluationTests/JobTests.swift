@@ -68,6 +68,8 @@ import Testing
             let text = folder.appending(path: "text.txt")
             try Data(String(repeating: "the quick brown fox jumps over the lazy dog. ", count: 20).utf8).write(to: text)
             job.calibration = .file(text.plainPath)
+            // Fewer positions than a held-out window has tokens: they are cut.
+            job.context = 16
             let report = try job.run()
             let program = try IntegerProgram.load(report.output)
             #expect(program.provenance["calibration"]?.string == "file")
@@ -85,7 +87,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [(0, 32, 64), (8, 1, 64), (8, 32, 1)])
+    @Test(arguments: [(0, 32, 64), (8, 1, 64), (8, 32, 1), (.max, 32, 64), (8, .max, 64), (8, 32, .max)])
     func settingsOutOfRangeAreRefused(samples: Int, length: Int, context: Int) throws {
         try withFolder { folder in
             var job = try job(folder)

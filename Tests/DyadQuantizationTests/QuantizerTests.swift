@@ -68,7 +68,7 @@ import Testing
 
     static let cases =
         ((try? Recipe.builtIn()) ?? []).map { recipe in
-            Case("built-in \(recipe.name)", limit: recipe.weights.bits == 4 ? 0.5 : 0.01) { $0 = recipe }
+            Case("built-in \(recipe.name)", limit: recipe.weights.bits == 4 ? 0.25 : 0.01) { $0 = recipe }
         } + [
             Case("softmax") { $0.attention = .softmax },
             Case("softmax with prefix") { ($0.attention, $0.prefix) = (.softmax, .tokens([1])) },
@@ -81,7 +81,7 @@ import Testing
             Case("every smoothing") {
                 $0.smoothing = .init(alpha: 0.5, sites: Set(Recipe.Smoothing.Site.allCases))
             },
-            Case("4 bit, gptq, hessian clip, rotations", limit: 0.5) {
+            Case("4 bit, gptq, hessian clip, rotations", limit: 0.25) {
                 $0.weights = .init()
                 ($0.weights.bits, $0.weights.rounding, $0.weights.clip) = (4, .gptq, .hessian)
                 $0.rotation = .init(residual: true, values: true, online: true)
@@ -99,7 +99,6 @@ import Testing
         try run.expectExactOperations()
         let integer = try run.divergence(of: run.integerLogits)
         let simulated = try run.divergence(of: SimulatedProgram(run.output.program).logits(run.tokens))
-        print("KL", item.testDescription, integer, simulated)
         #expect(integer < item.limit && simulated < item.limit)
         // Two roundings of the same numbers: neither may be systematically worse.
         #expect(abs(integer - simulated) < max(0.25 * max(integer, simulated), 1e-3))
@@ -109,12 +108,13 @@ import Testing
     @Test(arguments: Shape.all) func everyFamilyLowersAndRuns(shape: Shape) throws {
         var recipe = Recipe(name: "family", summary: "")
         (recipe.weights.clip, recipe.prefix) = (.mse, .tokens([1]))
-        recipe.rotation = .init(residual: shape.configuration.normKind == .rms, values: true, online: true)
+        let hasR1 = Shape.rms.contains { $0.testDescription == shape.testDescription }
+        recipe.rotation = .init(residual: hasR1, values: true, online: true)
         let run = try Run(recipe, shape: shape)
         try run.expectExactOperations()
         let divergence = try run.divergence(of: run.integerLogits)
-        print("KL", shape.testDescription, divergence)
-        #expect(divergence < 0.02)
+        // Post-norms give each part more weight in the stream than plain ones do: 0.011; all others stay below 0.007.
+        #expect(divergence < 0.015)
     }
 
     /// Norm biases that fold into the head, and a head with a bias of its own (GPT-J, Phi), reach the program.
@@ -214,6 +214,17 @@ import Testing
         #expect(error?.subject == "prefix")
     }
 
+    @Test func tokensThatOnlyTheTokenizerKnowsAreNoPrefix() throws {
+        var recipe = Recipe(name: "x", summary: "")
+        recipe.prefix = .automatic
+        // “.” is token 57 of the tokenizer.
+        let decoder = try tinyDecoder(Shape("32 tokens") { $0.vocabularySize = 32 })
+        let folded = try Quantizer(recipe: recipe, seed: 1, context: 64).transformed(
+            decoder, tokenizer: tinyTokenizer(), text: tinyText(decoder, samples: 4))
+        let prefix = try #require(folded.prefix)
+        #expect(prefix.count == 1 && prefix.tokens[0] < 32)
+    }
+
     @Test func weightsThatAreNotFiniteAreNamed() throws {
         let decoder = try tinyDecoder()
         let text = try tinyText(decoder)
@@ -221,9 +232,9 @@ import Testing
         values[7] = .nan
         decoder.weights.blocks[1].upProj.weight = try Tensor(values, shape: [96, 48])
         let error = #expect(throws: DyadError.self) {
-            try Quantizer(recipe: .named("rtn-w8a8"), seed: 1, context: 64).quantize(
+            try Quantizer(recipe: .named("static-w8a8"), seed: 1, context: 64).quantize(
                 decoder, tokenizer: tinyTokenizer(), text: text)
         }
-        #expect(error?.subject == "layers.1.mlp.up_proj.weight" || error?.reason == .failed)
+        #expect(error?.subject == "layers.1.mlp.up_proj.weight")
     }
 }

@@ -49,15 +49,18 @@ private func gaussian(_ count: Int) -> [Float] {
     /// research/quantnpu.md §1.5: for a Gaussian at 8 bit the best clip is about 3.9 σ; ours is asymmetric, so both ends.
     @Test func theSquaredErrorSearchFindsTheKnownClipOfAGaussian() {
         var histogram = StreamingHistogram()
-        histogram.add(values: gaussian(400_000))
+        // Ten times, so that the two outliers do not weigh against the rest.
+        let values = gaussian(400_000)
+        for _ in 0..<10 { histogram.add(values: values) }
+        histogram.add(values: [12, -12])
         let encoding = RangeSearch.encoding(histogram, grid: .unsigned8, rule: .mse)
         let width = Double(encoding.scale) * 255
-        #expect(width > 2 * 3.2 && width < 2 * 4.5)
+        #expect(width > 2 * 3.3 && width < 2 * 4.5)
         let full = RangeSearch.encoding(histogram, grid: .unsigned8, rule: .minmax)
         let bins = histogram.occupied
         #expect(
             RangeSearch.squaredError(bins, encoding, levels: 255)
-                < 0.9 * RangeSearch.squaredError(bins, full, levels: 255))
+                < 0.3 * RangeSearch.squaredError(bins, full, levels: 255))
     }
 
     @Test func sixteenBitsGetHeadroomInsteadOfClipping() {

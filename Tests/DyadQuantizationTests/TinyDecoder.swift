@@ -31,7 +31,7 @@ struct Shape: Sendable, CustomTestStringConvertible {
     /// The switches of the families, one or two at a time.
     static let rms = [
         plain,
-        Shape("tied head, embedding scale") { ($0.tieWordEmbeddings, $0.embeddingScale) = (true, 3) },
+        Shape("tied head, embedding scale") { ($0.tieWordEmbeddings, $0.embeddingScale) = (true, 6.9) },
         Shape("biases everywhere") { ($0.attentionBias, $0.attentionOutputBias, $0.mlpBias) = (true, true, true) },
         Shape("partial rotary") { $0.rotaryFraction = 0.5 },
         Shape("query and key norms") { $0.queryKeyNorm = true },
@@ -40,11 +40,17 @@ struct Shape: Sendable, CustomTestStringConvertible {
         },
         Shape("gated tanh-gelu, one head for all values") { ($0.activation, $0.keyValueHeadCount) = (.geluTanh, 1) },
         Shape("parallel, shared norm") { ($0.parallelResidual, $0.sharedNorm) = (true, true) },
+        Shape("parallel, two norms") { $0.parallelResidual = true },
         // 36 = 35 + 1 needs Paley's second construction; 60 has a matrix of its own; 52 and 92 have none: blocks of 4.
         Shape("width 36") { $0.hiddenSize = 36 },
         Shape("width 60, heads of 10") { ($0.hiddenSize, $0.headDimension) = (60, 10) },
         Shape("width 52, intermediate 92") { ($0.hiddenSize, $0.intermediateSize) = (52, 92) },
     ]
+
+    static let withoutR1 =
+        layerNorms + [
+            Shape("norms before and after each part") { $0.postNorms = true }
+        ]
 
     static let layerNorms = [
         Shape("layer norms, biases") {
@@ -56,7 +62,7 @@ struct Shape: Sendable, CustomTestStringConvertible {
         },
     ]
 
-    static let all = rms + layerNorms
+    static let all = rms + withoutR1
 }
 
 /// A decoder with random weights of realistic sizes: activations near 1, uneven norm gains, logits of 1 to 10.
@@ -69,7 +75,8 @@ func tinyDecoder(_ shape: Shape = .plain, seed: UInt64 = 1) throws -> Decoder {
         guard let shape = shapes[key.checkpointName] else { return nil }
         let values: [Float]
         if key.weight == .embedding {
-            values = random.values(shape, deviation: 0.7)
+            // Tied, a token's own row is in the stream and would win every time were it larger.
+            values = random.values(shape, deviation: configuration.tieWordEmbeddings ? 0.15 : 0.7)
         } else if key.weight.isGain {
             values = random.values(shape, deviation: 0.4).map { 0.3 + abs(1 + $0) }
         } else if shape.count == 1 {

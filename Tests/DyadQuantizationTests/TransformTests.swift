@@ -92,7 +92,7 @@ import Testing
         try expectEqualFunction(shape, change)
     }
 
-    @Test(arguments: Shape.layerNorms, Switch.any) func layerNormModelsKeepTheirLogits(
+    @Test(arguments: Shape.withoutR1, Switch.any) func modelsThatR1RefusesKeepTheirLogits(
         shape: Shape, change: Switch
     ) throws {
         try expectEqualFunction(shape, change)
@@ -107,20 +107,12 @@ import Testing
         #expect(decoder.weights.blocks.allSatisfy { $0.inputNorm?.gain == nil && $0.feedForwardNorm?.gain == nil })
     }
 
-    @Test(arguments: Shape.layerNorms) func residualRotationOfALayerNormModelIsRefused(shape: Shape) throws {
+    @Test(arguments: Shape.withoutR1) func residualRotationOfLayerOrPostNormsIsRefused(shape: Shape) throws {
         var recipe = Recipe(name: "r1", summary: "")
         recipe.rotation.residual = true
         let decoder = try tinyDecoder(shape)
         let error = #expect(throws: DyadError.self) { try transformed(decoder, recipe) }
         #expect(error?.reason == .unsupported && error?.subject == "rotation.residual")
-    }
-
-    @Test func residualRotationBesidePostNormsIsRefused() throws {
-        var recipe = Recipe(name: "r1", summary: "")
-        recipe.rotation.residual = true
-        let decoder = try tinyDecoder(Shape("post-norms") { $0.postNorms = true })
-        let error = #expect(throws: DyadError.self) { try transformed(decoder, recipe) }
-        #expect(error?.reason == .unsupported)
     }
 
     /// What each switch is for: without this, a transform that does nothing would pass.

@@ -124,11 +124,8 @@ struct Calibrator {
                 .failed, subject: key.name, found: "no such weight", expected: "one",
                 remedy: "This is a defect of Dyad: report it with the model.")
         }
-        guard try weight.isFinite().allTrue() else {
-            throw DyadError(
-                .malformed, subject: key.name, found: "values that are not finite", expected: "finite weights",
-                remedy: "Download the checkpoint again.")
-        }
+        // Again: a transform may have gone beyond float32.
+        try decoder.weights.requireFinite(key)
         return (try weight.toArray(Float.self), try weight.size(0), try weight.size(1))
     }
 
@@ -170,6 +167,15 @@ struct Calibrator {
 }
 
 extension DecoderWeights {
+    /// Refuses NaN and infinity, which have no integer.
+    func requireFinite(_ key: WeightKey) throws {
+        guard try self[key]?.isFinite().allTrue() ?? true else {
+            throw DyadError(
+                .malformed, subject: key.name, found: "values that are not finite", expected: "finite weights",
+                remedy: "Download the checkpoint again.")
+        }
+    }
+
     /// The matrices of a block that are rounded at the recipe's width.
     func linearKeys(layer: Int) -> [WeightKey] {
         let all: [WeightKey.Weight] = [.qWeight, .kWeight, .vWeight, .oWeight, .gateWeight, .upWeight, .downWeight]

@@ -21,6 +21,8 @@ enum PrefixSearch {
             let ids = tokenizer.encode(text, parseSpecial: true, addSpecial: false)
             if let id = ids.last, !candidates.contains(id) { candidates.append(id) }
         }
+        // A tokenizer may know tokens that were added after the model was trained.
+        candidates.removeAll { $0 >= decoder.configuration.vocabularySize }
         var best: (loss: Double, id: Int32)?
         let probe = try decoder.copy()
         for (index, id) in candidates.prefix(8).enumerated() {
