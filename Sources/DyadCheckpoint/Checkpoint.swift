@@ -64,7 +64,7 @@ public struct Checkpoint: Sendable {
         for (name, shape) in expected {
             guard let found = try store.shape(of: name) else {
                 throw DyadError(
-                    .missing, file: store.file(of: name), subject: name, found: "no tensor of this name",
+                    .malformed, file: store.file(of: name), subject: name, found: "no tensor of this name",
                     expected: "one of shape \(shape)", remedy: "The checkpoint is incomplete: download it again.")
             }
             guard found == shape else {
@@ -83,18 +83,18 @@ public struct Checkpoint: Sendable {
     }
 
     /// The shape of a tensor, outermost dimension first. Constant time.
-    /// - Throws: ``DyadError`` `missing` for a name that is not among ``tensorNames``.
+    /// - Throws: ``DyadError`` `malformed` for a name that is not among ``tensorNames``.
     public func shape(of name: String) throws(DyadError) -> [Int] {
         guard let shape = shapes[name] else {
             throw DyadError(
-                .missing, file: path, subject: name, found: "no tensor of this name",
+                .malformed, file: path, subject: name, found: "no tensor of this name",
                 expected: "one of the \(tensorNames.count) canonical names", remedy: "See Checkpoint.tensorNames.")
         }
         return shape
     }
 
     /// The elements of a tensor as `Float`, row-major (`[out, in]` for a linear), dequantised. Linear; allocates.
-    /// - Throws: ``DyadError``: `missing`; `unsupported` for elements that are no floats.
+    /// - Throws: ``DyadError``: `malformed` for such a name; `unsupported` for elements that are no floats.
     public func floats(_ name: String) throws(DyadError) -> [Float] {
         _ = try shape(of: name)
         return try store.floats(name)
@@ -102,7 +102,7 @@ public struct Checkpoint: Sendable {
 
     /// The mapped bytes of a tensor if the file has them as F32, F16 or BF16 in the canonical order; otherwise nil,
     /// and ``floats(_:)`` must be used. Constant time, no copy.
-    /// - Throws: ``DyadError`` `missing` for a name that is not among ``tensorNames``.
+    /// - Throws: ``DyadError`` `malformed` for a name that is not among ``tensorNames``.
     public func view(_ name: String) throws(DyadError) -> TensorView? {
         _ = try shape(of: name)
         return try store.view(name)

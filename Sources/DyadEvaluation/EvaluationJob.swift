@@ -19,14 +19,19 @@ public struct EvaluationJob {
         case integer
     }
 
+    /// A float model or a `.dyad` file.
     public var model: String
     /// The text to measure on.
     public var text: String
+    /// Tokens of a window.
     public var context = 1024
+    /// At most so many tokens of the text; nil for all.
     public var maximumTokens: Int?
+    /// The model to compare with; nil for perplexity alone.
     public var reference: String?
     /// nil: integer for a `.dyad` file, float for anything else.
     public var mode: Mode?
+    /// Threads of the integer program; nil takes one a core.
     public var threads: Int?
 
     /// Creates a job with the default settings.
@@ -36,6 +41,7 @@ public struct EvaluationJob {
 
     /// What a job reports.
     public struct Result: Sendable {
+        /// A float model or a `.dyad` file.
         public var model: PerplexityResult
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
         /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.
@@ -51,15 +57,21 @@ public struct EvaluationJob {
         public func json() -> JSONValue {
             guard case .object(var object) = model.json() else { return .null }
             if let prefixedReference {
-                object["prefixed_reference_perplexity"] = .number(prefixedReference.perplexity)
+                object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
             }
-            if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .number(ratio) }
+            if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
             return .object(object)
         }
     }
 
     /// Loads, tokenises with the model's own tokenizer, and measures.
     public func run(progress: ProgressReporter? = nil) throws -> Result {
+        let mapped = try MappedFile(text)
+        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
+            throw DyadError(
+                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+                remedy: "Convert the file, for example with iconv.")
+        }
         let (measured, tokenizer, prefix) = try load(model, mode: mode)
         let other = try reference.map { try load($0, mode: nil).model }
         var models = [measured]
@@ -67,12 +79,6 @@ public struct EvaluationJob {
             let decoder = try float.decoder.copy()
             decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
             models.append(FloatModel(decoder, name: "float with prefix"))
-        }
-        let mapped = try MappedFile(text)
-        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
-            throw DyadError(
-                .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
-                remedy: "Convert the file, for example with iconv.")
         }
         let tokens = tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
@@ -110,6 +116,13 @@ public struct EvaluationJob {
         }
         guard (mode ?? .float) == .float else { throw wrongMode(path, mode?.rawValue ?? "", "float") }
         let checkpoint = try Checkpoint.open(path)
+        guard context <= checkpoint.configuration.maximumPositions else {
+            throw DyadError(
+                .usage, file: path, subject: "--context", found: "windows of \(context) tokens",
+                expected:
+                    "at most \(checkpoint.configuration.maximumPositions), the positions that the model was made for",
+                remedy: "Use a smaller --context.")
+        }
         return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer(), [])
     }
 

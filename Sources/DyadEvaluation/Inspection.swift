@@ -6,9 +6,13 @@ import DyadGraph
 public struct Inspection: Sendable {
     /// One tensor or constant.
     public struct Entry: Sendable {
+        /// The tensor's name.
         public var name: String
+        /// Its element type.
         public var type: String
+        /// Its extents.
         public var shape: [Int]
+        /// Its size in the file.
         public var bytes: Int
     }
 
@@ -16,6 +20,7 @@ public struct Inspection: Sendable {
     public var kind: String
     /// Facts about the whole, in order.
     public var facts: [(name: String, value: JSONValue)]
+    /// All tensors, in the file's order.
     public var entries: [Entry]
 
     /// Reads a folder in Hugging Face layout, a `.gguf`, `.safetensors` or `.dyad` file.

@@ -80,21 +80,21 @@ extension PerplexityResult {
     public func json() -> JSONValue {
         var object = JSONObject()
         object["model"] = .string(model)
-        object["perplexity"] = .number(perplexity)
+        object["perplexity"] = .measured(perplexity)
         object["tokens"] = .integer(tokens)
         object["scored_tokens"] = .integer(scoredTokens)
         object["windows"] = .integer(windows)
         object["context"] = .integer(context)
         if let comparison {
             object["reference"] = .string(comparison.reference)
-            object["reference_perplexity"] = .number(comparison.perplexity)
-            object["ratio"] = ratio.map { .number($0) } ?? .null
-            object["ratio_standard_error"] = ratioStandardError.map { .number($0) } ?? .null
-            object["mean_kl"] = .number(comparison.meanKL)
-            object["mean_kl_standard_error"] = comparison.klStandardError.map { .number($0) } ?? .null
-            object["top1_agreement"] = .number(comparison.top1Agreement)
+            object["reference_perplexity"] = .measured(comparison.perplexity)
+            object["ratio"] = ratio.map { .measured($0) } ?? .null
+            object["ratio_standard_error"] = ratioStandardError.map { .measured($0) } ?? .null
+            object["mean_kl"] = .measured(comparison.meanKL)
+            object["mean_kl_standard_error"] = comparison.klStandardError.map { .measured($0) } ?? .null
+            object["top1_agreement"] = .measured(comparison.top1Agreement)
         }
-        object["window_mean_nll"] = .array(windowMeans.map { .number($0) })
+        object["window_mean_nll"] = .array(windowMeans.map { .measured($0) })
         return .object(object)
     }
 }

@@ -18,16 +18,23 @@ public struct QuantizationJob {
         case file(String)
     }
 
+    /// The checkpoint: a folder, a `.gguf` file or a cached hub id.
     public var model: String
+    /// The `.dyad` file.
     public var output: String
+    /// What is done to the model.
     public var recipe: Recipe
+    /// Where the calibration text comes from.
     public var calibration = Calibration.selfWritten
-    /// Calibration windows and their length in tokens.
+    /// Calibration windows.
     public var samples = 32
-    public var sequenceLength = 512
+    /// Tokens of a calibration window; nil: 512, or as many as the model was made for.
+    public var sequenceLength: Int?
+    /// Seed of the rotations and of self-written text.
     public var seed: UInt64 = 0
-    /// Token positions that the program must hold, prefix not counted.
-    public var context = Quantizer.longestNarrowContext
+    /// Token positions that the program must hold, prefix not counted; nil: 1024, or as many as the model was made for.
+    public var context: Int?
+    /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
 
     /// Creates a job with the default settings.
@@ -37,30 +44,37 @@ public struct QuantizationJob {
 
     /// What a job reports; the keys of its JSON are DESIGN.md's.
     public struct Report: Sendable {
+        /// The `.dyad` file.
         public var output: String
+        /// Wall-clock time of the job.
         public var seconds: Double
+        /// Size of the file.
         public var bytes: Int
+        /// The float model, without a prefix.
         public var float: PerplexityResult
+        /// The float model after every transform, with the prefix.
         public var folded: PerplexityResult
+        /// The program in float with quantise–dequantise at every tensor.
         public var simulated: PerplexityResult
+        /// The program on integers.
         public var integer: PerplexityResult
 
         /// The report as a JSON object.
         public func json(peakResidentBytes: Int) -> JSONValue {
             var object = JSONObject()
             object["output"] = .string(output)
-            object["seconds"] = .number(seconds)
+            object["seconds"] = .measured(seconds)
             object["peak_resident_bytes"] = .integer(peakResidentBytes)
             object["bytes"] = .integer(bytes)
-            object["float_perplexity"] = .number(float.perplexity)
-            object["folded_perplexity"] = .number(folded.perplexity)
-            object["simulated_perplexity"] = .number(simulated.perplexity)
-            object["integer_perplexity"] = .number(integer.perplexity)
+            object["float_perplexity"] = .measured(float.perplexity)
+            object["folded_perplexity"] = .measured(folded.perplexity)
+            object["simulated_perplexity"] = .measured(simulated.perplexity)
+            object["integer_perplexity"] = .measured(integer.perplexity)
             object["held_out_tokens"] = .integer(integer.tokens)
-            object["mean_kl"] = .number(integer.comparison?.meanKL ?? 0)
-            object["top1_agreement"] = .number(integer.comparison?.top1Agreement ?? 1)
-            object["simulated_mean_kl"] = .number(simulated.comparison?.meanKL ?? 0)
-            object["simulated_top1_agreement"] = .number(simulated.comparison?.top1Agreement ?? 1)
+            object["mean_kl"] = .measured(integer.comparison?.meanKL ?? 0)
+            object["top1_agreement"] = .measured(integer.comparison?.top1Agreement ?? 1)
+            object["simulated_mean_kl"] = .measured(simulated.comparison?.meanKL ?? 0)
+            object["simulated_top1_agreement"] = .measured(simulated.comparison?.top1Agreement ?? 1)
             return .object(object)
         }
     }
@@ -69,25 +83,18 @@ public struct QuantizationJob {
     public func run(progress: ProgressReporter? = nil) throws -> Report {
         let start = ContinuousClock.now
         try checkOutput()
-        let most = 1 << 20
-        guard 2...most ~= context, 1...most ~= samples, 2...most ~= sequenceLength else {
-            throw DyadError(
-                .usage, subject: "quantize",
-                found: "context \(context), \(samples) samples of \(sequenceLength) tokens",
-                expected: "at least 2, 1 and 2, and each at most \(most)",
-                remedy: "Correct --context, --samples or --sequence-length.")
-        }
         let checkpoint = try Checkpoint.open(model)
+        let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
         let tokenizer = try checkpoint.tokenizer()
         let original = try Decoder(checkpoint: checkpoint)
-        let text = try calibrationText(checkpoint, tokenizer, progress)
+        let text = try calibrationText(checkpoint, tokenizer, length: sequenceLength, progress)
 
         let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
         let output = try quantizer.quantize(original, tokenizer: tokenizer, text: text)
         var program = output.program
         try program.validate()
 
-        let scores = try scores(original, output.folded, program, text, progress)
+        let scores = try scores(original, output.folded, program, text, context: context, progress)
         program.provenance = try provenance(checkpoint, text, scores)
         try program.write(to: self.output)
         let bytes = try MappedFile(self.output).count
@@ -96,8 +103,39 @@ public struct QuantizationJob {
             folded: scores[1], simulated: scores[2], integer: scores[3])
     }
 
+    /// Context and window length, within what the model was made for: beyond it positions have never been trained.
+    private func lengths(for configuration: DecoderConfiguration) throws(DyadError) -> (context: Int, window: Int) {
+        let most = configuration.maximumPositions
+        func check(_ option: String, _ value: Int, _ range: ClosedRange<Int>, _ why: String) throws(DyadError) -> Int {
+            guard range.contains(value) else {
+                throw DyadError(
+                    .usage, file: model, subject: option, found: "\(value)",
+                    expected: "\(range.lowerBound) to \(range.upperBound)\(why)",
+                    remedy: "Choose a number in this range.")
+            }
+            return value
+        }
+        _ = try check("--samples", samples, 1...65536, "")
+        let (positions, why) = (2...max(2, most), ", the positions that the model was made for")
+        return (
+            try check("--context", context ?? min(most, Quantizer.longestNarrowContext), positions, why),
+            try check("--sequence-length", sequenceLength ?? min(most, 512), positions, why)
+        )
+    }
+
     /// Finds out before hours of work that the output cannot be written.
     private func checkOutput() throws(DyadError) {
+        guard output.hasSuffix(".dyad") else {
+            throw DyadError(
+                .usage, file: output, subject: "--output", found: "another ending",
+                expected: "a name that ends in .dyad",
+                remedy: "The commands know a program by this ending: add it.")
+        }
+        if case .folder = FileKind(output) {
+            throw DyadError(
+                .cannotWrite, file: output, found: "a folder of that name", expected: "a regular file or none",
+                remedy: "Name another file.")
+        }
         let folder = URL(filePath: output).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder) else {
             throw DyadError(
@@ -107,22 +145,22 @@ public struct QuantizationJob {
     }
 
     private func calibrationText(
-        _ checkpoint: Checkpoint, _ tokenizer: Tokenizer, _ progress: ProgressReporter?
+        _ checkpoint: Checkpoint, _ tokenizer: Tokenizer, length: Int, _ progress: ProgressReporter?
     ) throws -> CalibrationText {
         switch calibration {
         case .file(let path):
-            return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: sequenceLength)
+            return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: length)
         case .selfWritten:
             let writer = try Decoder(checkpoint: checkpoint, dtype: .bfloat16)
             return try CalibrationText(
-                writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: sequenceLength, seed: seed,
+                writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: length, seed: seed,
                 progress: progress)
         }
     }
 
     private func scores(
         _ original: Decoder, _ folded: Decoder, _ program: IntegerProgram, _ text: CalibrationText,
-        _ progress: ProgressReporter?
+        context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
         let windows = text.heldOut.map { Array($0.prefix(context)) }
         let reference = FloatModel(original, name: "float")
@@ -158,7 +196,7 @@ public struct QuantizationJob {
         object["calibration_windows"] = .integer(text.calibration.count)
         object["calibration_window_tokens"] = .integer(text.calibration.first?.count ?? 0)
         object["held_out_tokens"] = .integer(scores[0].tokens)
-        for score in scores { object["\(score.model)_perplexity"] = .number(score.perplexity) }
+        for score in scores { object["\(score.model)_perplexity"] = .measured(score.perplexity) }
         return .object(object)
     }
 }

@@ -15,17 +15,23 @@ public struct Verification {
 
     /// One tensor.
     public struct Row: Sendable {
+        /// The tensor's name in the graph.
         public var tensor: String
+        /// How many values it has.
         public var values: Int
         /// Largest and mean difference in steps of the tensor's encoding.
         public var maximumSteps: Double
+        /// The mean difference.
         public var meanSteps: Double
         /// Share of values at most one step away.
         public var withinOneStep: Double
     }
 
+    /// One entry a tensor, in execution order.
     public var rows: [Row]
+    /// Tokens that were run.
     public var tokens: Int
+    /// What the runtime was compared with.
     public var opponent: Opponent
 
     /// Largest difference of all.
@@ -93,15 +99,15 @@ public struct Verification {
             JSONValue.object(
                 JSONObject([
                     ("tensor", .string(row.tensor)), ("values", .integer(row.values)),
-                    ("max_lsb", .number(row.maximumSteps)), ("mean_lsb", .number(row.meanSteps)),
-                    ("within_one_lsb", .number(row.withinOneStep)),
+                    ("max_lsb", .measured(row.maximumSteps)), ("mean_lsb", .measured(row.meanSteps)),
+                    ("within_one_lsb", .measured(row.withinOneStep)),
                 ]))
         }
         let mean = self.rows.isEmpty ? 0 : self.rows.map(\.meanSteps).reduce(0, +) / Double(self.rows.count)
         return .object(
             JSONObject([
                 ("against", .string(opponent.rawValue)), ("tokens", .integer(tokens)),
-                ("tensors", .integer(rows.count)), ("max_lsb", .number(maximumSteps)), ("mean_lsb", .number(mean)),
+                ("tensors", .integer(rows.count)), ("max_lsb", .measured(maximumSteps)), ("mean_lsb", .measured(mean)),
                 ("rows", .array(rows)),
             ]))
     }

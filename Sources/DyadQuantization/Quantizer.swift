@@ -7,6 +7,7 @@ import DyadTransformer
 
 /// Turns a float decoder into an integer program: transforms, prefix, calibration, lowering.
 public struct Quantizer {
+    /// What is done to the model.
     public let recipe: Recipe
     /// Seeds the random signs of the rotations.
     public let seed: UInt64
@@ -24,6 +25,7 @@ public struct Quantizer {
 
     /// What quantisation gives.
     public struct Output {
+        /// The integer program, without provenance.
         public var program: IntegerProgram
         /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
         public var folded: Decoder

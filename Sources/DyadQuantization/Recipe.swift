@@ -8,11 +8,17 @@ public struct Recipe: Equatable, Sendable {
     public var name: String
     /// One sentence for `dyad recipes`.
     public var summary: String
+    /// Weight widths and rounding.
     public var weights = Weights()
+    /// Activation ranges.
     public var activations = Activations()
+    /// The form of attention.
     public var attention = Attention.late
+    /// The constant prefix.
     public var prefix = Prefix.none
+    /// Rotations.
     public var rotation = Rotation()
+    /// Equivalent channel scalings; nil for none.
     public var smoothing: Smoothing?
     /// Activation tensors kept at 16 bit, as patterns of graph names (`layers.*.mlp.down_proj.input`; `*` is one component).
     public var promote: [String] = []
@@ -21,15 +27,19 @@ public struct Recipe: Equatable, Sendable {
     public struct Weights: Equatable, Sendable {
         /// 4 or 8, per output channel, symmetric.
         public var bits = 8
+        /// How integers are found on a given scale.
         public var rounding = Rounding.nearest
+        /// How the scale of a row is chosen.
         public var clip = Clip.none
 
+        /// Ways to round weights.
         public enum Rounding: String, CaseIterable, Sendable {
             /// Round to nearest.
             case nearest
             /// Error-compensating rounding (Frantar et al., "GPTQ", 2023) on the quantised network's own inputs.
             case gptq
         }
+        /// Ways to choose a row's scale.
         public enum Clip: String, CaseIterable, Sendable {
             /// The scale is the row's largest magnitude.
             case none
@@ -42,8 +52,10 @@ public struct Recipe: Equatable, Sendable {
 
     /// How the 8-bit ranges are chosen. 16-bit tensors always get min–max with headroom ×2.
     public struct Activations: Equatable, Sendable {
+        /// How 8-bit ranges are chosen.
         public var range = Range.mse
 
+        /// Ways to choose a range.
         public enum Range: String, CaseIterable, Sendable {
             case minmax
             /// The range that minimises the squared error over the calibration histogram.
@@ -85,8 +97,10 @@ public struct Recipe: Equatable, Sendable {
     public struct Smoothing: Equatable, Sendable {
         /// Migration strength: s = amax^α / wmax^(1−α).
         public var alpha: Double
+        /// The pairs that are scaled.
         public var sites: Set<Site>
 
+        /// Pairs of producer and consumer that scaling balances.
         public enum Site: String, CaseIterable, Sendable {
             case norms
             case upDown = "up-down"

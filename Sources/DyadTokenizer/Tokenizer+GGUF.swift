@@ -31,7 +31,7 @@ struct GGUFVocabularyReader {
     func parts() throws(DyadError) -> TokenizerParts {
         guard let model = try file.string("tokenizer.ggml.model") else {
             throw failure(
-                .missing, "model", found: "no such key", expected: "a vocabulary",
+                .malformed, "model", found: "no such key", expected: "a vocabulary",
                 remedy: "Use a GGUF file that contains its tokenizer.")
         }
         let vocabulary = try vocabulary()

@@ -21,11 +21,11 @@ struct BenchmarkCommand: ParsableCommand {
             IntegerProgram.load(program), promptTokens: promptTokens, generateTokens: generateTokens, options: options,
             repetitions: repetitions)
         if json {
-            Terminal.print(
+            try Terminal.print(
                 JSONValue.object(
                     JSONObject([
-                        ("prefill_tokens_per_second", .number(result.prefillTokensPerSecond)),
-                        ("decode_tokens_per_second", .number(result.decodeTokensPerSecond)),
+                        ("prefill_tokens_per_second", .measured(result.prefillTokensPerSecond)),
+                        ("decode_tokens_per_second", .measured(result.decodeTokensPerSecond)),
                         ("peak_resident_bytes", .integer(result.peakResidentBytes)),
                         ("weight_bytes", .integer(result.weightBytes)), ("threads", .integer(result.threads)),
                         ("kernels", .string(result.kernels)), ("prompt_tokens", .integer(promptTokens)),
@@ -33,10 +33,12 @@ struct BenchmarkCommand: ParsableCommand {
                     ])
                 ).text())
         } else {
-            Terminal.print("prefill  \(Int(result.prefillTokensPerSecond.rounded())) tokens/s (\(promptTokens) tokens)")
-            Terminal.print("decode   \(Int(result.decodeTokensPerSecond.rounded())) tokens/s (\(generateTokens) tokens)")
-            Terminal.print("weights  \(result.weightBytes) bytes, peak memory \(result.peakResidentBytes) bytes")
-            Terminal.print("\(result.threads) threads, \(result.kernels) kernels")
+            try Terminal.print(
+                "prefill  \(Int(result.prefillTokensPerSecond.rounded())) tokens/s (\(promptTokens) tokens)")
+            try Terminal.print(
+                "decode   \(Int(result.decodeTokensPerSecond.rounded())) tokens/s (\(generateTokens) tokens)")
+            try Terminal.print("weights  \(result.weightBytes) bytes, peak memory \(result.peakResidentBytes) bytes")
+            try Terminal.print("\(result.threads) threads, \(result.kernels) kernels")
         }
     }
 }

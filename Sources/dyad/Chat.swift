@@ -16,14 +16,15 @@ struct Chat: ParsableCommand {
         let loaded = try LoadedProgram(program, threads: sampling.threads)
         var messages = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         while true {
-            FileHandle.standardError.write(Data("> ".utf8))
+            Terminal.say("> ")
             guard let line = readLine(), !line.isEmpty else { return }
             messages.append(ChatMessage(role: "user", content: line))
-            let result = try loaded.generator.generate(loaded.prompt(messages), options: sampling.generation) { piece in
-                Terminal.print(piece, terminator: "")
+            let result = try loaded.generator.generate(loaded.prompt(messages), options: sampling.generation) {
+                (piece) throws(DyadError) in
+                try Terminal.print(piece, terminator: "")
                 return true
             }
-            Terminal.print("")
+            try Terminal.print("")
             if result.isContextFull {
                 Terminal.note("The context is full. Start a new conversation, or quantise with a larger --context.")
                 return

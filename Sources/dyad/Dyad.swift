@@ -16,7 +16,9 @@ struct Dyad: ParsableCommand {
 
     /// Runs the command; every ``DyadError`` becomes a line on standard error and its exit code.
     static func main() {
+        // A closed pipe and a file-size limit become errors of the write that met them.
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot()
             try command.run()

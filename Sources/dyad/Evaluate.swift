@@ -21,7 +21,7 @@ struct Evaluate: ParsableCommand {
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
         (job.mode, job.threads) = (mode, threads)
         let result = try job.run(progress: ProgressLine())
-        Terminal.print(json ? result.json().text() : result.table)
+        try Terminal.print(json ? result.json().text() : result.table)
     }
 }
 

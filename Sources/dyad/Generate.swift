@@ -34,7 +34,8 @@ struct LoadedProgram {
         tokenizer = try Tokenizer(document: program.tokenizer, file: path)
         var options = Runtime.Options()
         if let threads { options.threads = threads }
-        generator = Generator(session: try Runtime(program: program, options: options).makeSession(), tokenizer: tokenizer)
+        generator = Generator(
+            session: try Runtime(program: program, options: options).makeSession(), tokenizer: tokenizer)
     }
 
     func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
@@ -57,22 +58,26 @@ struct Generate: ParsableCommand {
             chat
             ? try loaded.prompt([ChatMessage(role: "user", content: prompt)])
             : loaded.tokenizer.encode(prompt, parseSpecial: true)
-        let result = try loaded.generator.generate(ids, options: sampling.generation) { piece in
-            if !json { Terminal.print(piece, terminator: "") }
+        let result = try loaded.generator.generate(ids, options: sampling.generation) { (piece) throws(DyadError) in
+            if !json { try Terminal.print(piece, terminator: "") }
             return true
         }
         if json {
-            Terminal.print(
+            try Terminal.print(
                 JSONValue.object(
                     JSONObject([
                         ("text", .string(result.text)),
                         ("token_ids", .array(result.tokenIDs.map { .integer(Int($0)) })),
                         ("finish_reason", .string(result.finishReason.rawValue)),
+                        ("is_context_full", .bool(result.isContextFull)),
                         ("prompt_tokens", .integer(result.promptTokens)),
                     ])
                 ).text())
         } else {
-            Terminal.print("")
+            try Terminal.print("")
+        }
+        if result.isContextFull {
+            Terminal.note("The context is full: quantise with a larger --context for longer texts.")
         }
     }
 }

@@ -17,8 +17,10 @@ struct Quantize: ParsableCommand {
     @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = "static-w8a8"
     @Option(help: "`self` (the model writes its own), or a text or .jsonl file.") var calibration = "self"
     @Option(help: "Calibration windows.") var samples = 32
-    @Option(help: "Tokens of a calibration window.") var sequenceLength = 512
-    @Option(help: "Token positions the program must hold.") var context = Quantizer.longestNarrowContext
+    @Option(help: "Tokens of a calibration window (default: 512, or as many as the model was made for).")
+    var sequenceLength: Int?
+    @Option(help: "Token positions the program must hold (default: 1024, or as many as the model was made for).")
+    var context: Int?
     @Option(help: "Seed of the rotations and of self-written text.") var seed: UInt64 = 0
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
     @Flag(help: "Print the report as JSON.") var json = false
@@ -30,9 +32,9 @@ struct Quantize: ParsableCommand {
         (job.seed, job.threads) = (seed, threads)
         let report = try job.run(progress: ProgressLine())
         if json {
-            Terminal.print(report.json(peakResidentBytes: Benchmark.peakResidentBytes()).text())
+            try Terminal.print(report.json(peakResidentBytes: Benchmark.peakResidentBytes()).text())
         } else {
-            Terminal.print(report.table)
+            try Terminal.print(report.table)
         }
     }
 }

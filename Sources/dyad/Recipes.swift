@@ -14,11 +14,12 @@ struct Recipes: ParsableCommand {
                 JSONValue.object(
                     JSONObject([("name", .string(recipe.name)), ("summary", .string(recipe.summary))]))
             }
-            Terminal.print(JSONValue.array(entries).text())
+            try Terminal.print(JSONValue.array(entries).text())
         } else {
             let width = recipes.map(\.name.count).max() ?? 0
             for recipe in recipes {
-                Terminal.print(recipe.name + String(repeating: " ", count: width + 2 - recipe.name.count) + recipe.summary)
+                try Terminal.print(
+                    recipe.name + String(repeating: " ", count: width + 2 - recipe.name.count) + recipe.summary)
             }
         }
     }

@@ -6,13 +6,21 @@ import Foundation
 enum Terminal {
     static func error(_ message: String) { note("dyad: " + message) }
 
-    static func note(_ message: String) {
-        FileHandle.standardError.write(Data((message + "\n").utf8))
-    }
+    static func note(_ message: String) { say(message + "\n") }
+
+    /// Writes text to standard error as it is. Where nobody reads it, the work goes on.
+    static func say(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
 
     /// Writes text to standard output at once.
-    static func print(_ text: String, terminator: String = "\n") {
-        FileHandle.standardOutput.write(Data((text + terminator).utf8))
+    /// - Throws: ``DyadError`` (cannotWrite) where it goes to a full disk or to a pipe that nobody reads.
+    static func print(_ text: String, terminator: String = "\n") throws(DyadError) {
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data((text + terminator).utf8))
+        } catch {
+            throw DyadError(
+                .cannotWrite, file: "standard output", found: String(cString: strerror(errno)),
+                expected: "a place that takes the output", remedy: "Send it to a file with room, or to a terminal.")
+        }
     }
 }
 
@@ -43,7 +51,7 @@ final class ProgressLine: ProgressReporter {
         }
         if !note.isEmpty { line += ", \(note)" }
         let text = isTerminal ? "\r\u{1B}[K" + line + (isLast ? "\n" : "") : line + "\n"
-        FileHandle.standardError.write(Data(text.utf8))
+        Terminal.say(text)
     }
 
     private func duration(_ seconds: Double) -> String {

@@ -26,9 +26,10 @@ struct Tokenize: ParsableCommand {
         let ids = tokenizer.encode(text, parseSpecial: special, addSpecial: special)
         if json {
             let list = JSONValue.array(ids.map { .integer(Int($0)) })
-            Terminal.print(JSONValue.object(JSONObject([("token_ids", list), ("count", .integer(ids.count))])).text())
+            try Terminal.print(
+                JSONValue.object(JSONObject([("token_ids", list), ("count", .integer(ids.count))])).text())
         } else {
-            Terminal.print(ids.map { "\($0)" }.joined(separator: " "))
+            try Terminal.print(ids.map { "\($0)" }.joined(separator: " "))
         }
     }
 }

@@ -5,6 +5,7 @@ import DyadRuntime
 /// The integer program itself, run by ``Runtime``.
 public final class IntegerModel: LanguageModel {
     private let session: Session
+    /// Names it in reports.
     public let name: String
 
     /// Plans a program for the evaluation of windows.
@@ -13,8 +14,10 @@ public final class IntegerModel: LanguageModel {
         self.name = name
     }
 
+    /// Logits per position.
     public var vocabularySize: Int { session.runtime.vocabularySize }
 
+    /// As ``LanguageModel`` says.
     public func evaluate(
         window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {

@@ -5,6 +5,7 @@ import DyadTensor
 /// A program executed in float with quantise–dequantise at every tensor (``SimulatedProgram``).
 public struct SimulatedModel: LanguageModel {
     private let simulation: SimulatedProgram
+    /// Names it in reports.
     public let name: String
 
     /// Creates the adapter.
@@ -13,8 +14,10 @@ public struct SimulatedModel: LanguageModel {
         self.name = name
     }
 
+    /// Logits per position.
     public var vocabularySize: Int { simulation.program.graph.vocabularySize }
 
+    /// As ``LanguageModel`` says.
     public func evaluate(
         window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {

@@ -200,11 +200,11 @@ extension GGUFFile {
     public func contains(_ name: String) -> Bool { records[ExactString(name)] != nil }
 
     /// A tensor. Constant time.
-    /// - Throws: ``DyadError`` `missing` when there is none of this name.
+    /// - Throws: ``DyadError`` `malformed` when there is none of this name.
     public func tensor(_ name: String) throws(DyadError) -> GGUFTensor {
         guard let record = records[ExactString(name)] else {
             throw DyadError(
-                .missing, file: mapped.path, subject: name, found: "no tensor of this name",
+                .malformed, file: mapped.path, subject: name, found: "no tensor of this name",
                 expected: "one among the \(names.count) of the file", remedy: "Check that the file is complete.")
         }
         return GGUFTensor(

@@ -41,6 +41,9 @@ extension JSONValue {
     /// A finite number, written with the fewest digits that give the same `Float` back. Traps on NaN and infinity.
     public static func number(_ value: Float) -> JSONValue { .decimal(JSONDecimal(value)) }
 
+    /// A measured number, which may be NaN or infinite: `null` then.
+    public static func measured(_ value: Double) -> JSONValue { value.isFinite ? .number(value) : .null }
+
     /// The value as an integer, if it is one.
     public var integer: Int? {
         if case .integer(let value) = self { value } else { nil }

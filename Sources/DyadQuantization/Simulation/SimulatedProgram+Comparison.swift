@@ -5,9 +5,13 @@ import DyadTensor
 extension SimulatedProgram {
     /// How far an operation's integers lie from its exact result on the same integer inputs, in output steps.
     public struct OperationError: Sendable {
+        /// The operation's name.
         public var operation: String
+        /// The name of its main output.
         public var tensor: String
+        /// The largest difference.
         public var maximumSteps: Double
+        /// The mean difference.
         public var meanSteps: Double
         /// Share of values at most 1.0 step away.
         public var withinOneStep: Double

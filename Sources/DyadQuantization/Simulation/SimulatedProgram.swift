@@ -8,6 +8,7 @@ import DyadTensor
 /// This is what other tools call the quantised model. Here it only checks the integers: it reads the same graph and the
 /// same constants, and must agree with them (NUMERICS, “Equality”). One window at a time, from an empty cache.
 public final class SimulatedProgram {
+    /// The program that is simulated.
     public let program: IntegerProgram
     private var graph: IntegerGraph { program.graph }
     /// Dequantised weights by constant name, made on first use.

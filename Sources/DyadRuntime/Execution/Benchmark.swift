@@ -39,6 +39,13 @@ public struct Benchmark: Sendable {
         }
         let runtime = try Runtime(program: program, options: options)
         let session = try runtime.makeSession()
+        let room = session.remainingTokens
+        guard promptTokens <= room, generateTokens <= room - promptTokens else {
+            throw DyadError(
+                .usage, subject: "benchmark", found: "\(promptTokens) prompt and \(generateTokens) generated tokens",
+                expected: "at most \(room) together, which is the program's context",
+                remedy: "Choose smaller numbers, or quantise with a larger --context.")
+        }
         // Any ids do: the arithmetic takes the same time for all. Not the prefix, which would be dropped.
         let prompt = (0..<promptTokens).map { Int32(($0 &* 7919 &+ 11) % runtime.vocabularySize) }
         let length = session.droppedCount(of: prompt)

@@ -74,6 +74,11 @@ public final class Generator {
     public func generate(
         _ prompt: [Int32], options: Options = Options(), receive: (String) throws(DyadError) -> Bool = { _ in true }
     ) throws(DyadError) -> Result {
+        guard options.maximumTokens >= 0 else {
+            throw DyadError(
+                .usage, subject: "max-tokens", found: "\(options.maximumTokens)", expected: "0 or more",
+                remedy: "Choose a larger number.")
+        }
         var sampler = try Sampler(options.sampling)
         let prefix = session.runtime.prefixTokens
         let prompt = Array(prompt.dropFirst(prompt.starts(with: prefix) ? prefix.count : 0))

@@ -1,0 +1,162 @@
+import DyadFormats
+import Foundation
+import Testing
+
+/// Every command on a tiny model, as scripts use them: one JSON document on standard output, people's text elsewhere.
+@Suite("Commands on a tiny model", .needsTorch)
+struct PipelineTests {
+    private func program() throws -> String { try TinyModel.quantized.get().path }
+
+    private func text(_ content: String = TinyModel.text, _ name: String = "text.txt") throws -> String {
+        let path = try Place.folder("text") + "/" + name
+        try write(content, to: path)
+        return path
+    }
+
+    /// The object a command printed, after checking that it succeeded.
+    private func object(_ outcome: Command.Outcome) throws -> JSONObject {
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        guard case .object(let object) = try outcome.json() else { throw CocoaError(.coderInvalidValue) }
+        return object
+    }
+
+    private func positive(_ object: JSONObject, _ keys: String...) {
+        for key in keys { #expect(object[key]?.double ?? 0 > 0, "\(key) in \(JSONValue.object(object).text())") }
+    }
+
+    @Test("quantize reports its four perplexities; progress goes to standard error")
+    func quantize() throws {
+        let (path, outcome) = try TinyModel.quantized.get()
+        let report = try object(outcome)
+        #expect(report["output"]?.string == path)
+        positive(
+            report, "seconds", "peak_resident_bytes", "float_perplexity", "folded_perplexity", "simulated_perplexity",
+            "integer_perplexity")
+        #expect(outcome.errors.contains("score: "))
+        let simulated = try #require(report["simulated_perplexity"]?.double)
+        let integer = try #require(report["integer_perplexity"]?.double)
+        #expect(abs(integer / simulated - 1) < 0.02)
+    }
+
+    @Test("the same seed gives the same bytes")
+    func repeatable() throws {
+        let path = try Place.folder() + "/again.dyad"
+        _ = try object(Command(TinyModel.quantize(try TinyModel.folder.get(), path)).outcome())
+        let first = try Data(contentsOf: URL(fileURLWithPath: try program()))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == first)
+    }
+
+    @Test("inspect lists tensors of a checkpoint, its weights' file and a program")
+    func inspect() throws {
+        let model = try TinyModel.folder.get()
+        for (path, kind) in [
+            (model, "checkpoint"), (model + "/model.safetensors", "safetensors"), (try program(), "dyad"),
+        ] {
+            let found = try object(dyad("inspect", path, "--json"))
+            #expect(found["kind"]?.string == kind)
+            guard case .array(let tensors) = found["tensors"] else {
+                Issue.record("\(kind): no tensors")
+                continue
+            }
+            #expect(tensors.count >= 20)
+            #expect(try dyad("inspect", path).output.contains(kind))
+        }
+    }
+
+    @Test("evaluate compares float, simulated and integer with a reference")
+    func evaluate() throws {
+        let (model, program, text) = (try TinyModel.folder.get(), try program(), try text())
+        let float = try object(dyad("evaluate", model, "--perplexity", text, "--context", "64", "--json"))
+        positive(float, "perplexity", "tokens")
+        #expect(float["mean_kl"] == nil)
+        var perplexities: [Double] = []
+        for mode in ["simulated", "integer"] {
+            let result = try object(
+                dyad(
+                    "evaluate", program, "--perplexity", text, "--context", "64", "--max-tokens", "640", "--reference",
+                    model, "--mode", mode, "--threads", "1", "--json"))
+            positive(result, "perplexity", "tokens", "mean_kl", "top1_agreement", "reference_perplexity")
+            #expect(result["tokens"]?.integer == 640)
+            perplexities.append(try #require(result["perplexity"]?.double))
+        }
+        #expect(abs(perplexities[0] / perplexities[1] - 1) < 0.02)
+    }
+
+    @Test("generate gives text, ids and why it ended")
+    func generate() throws {
+        let result = try object(
+            dyad("generate", try program(), "--prompt", "The fox", "--max-tokens", "8", "--threads", "1", "--json"))
+        guard case .array(let ids) = result["token_ids"] else {
+            Issue.record("no token_ids")
+            return
+        }
+        let reason = try #require(result["finish_reason"]?.string)
+        #expect(result["text"]?.string != nil)
+        #expect(reason == "length" ? ids.count == 8 : reason == "stop" && ids.count < 8)
+        let answered = try object(
+            dyad("generate", try program(), "--prompt", "Hello", "--chat", "--max-tokens", "2", "--json"))
+        #expect(answered["prompt_tokens"]?.integer ?? 0 > 5)
+    }
+
+    @Test("generate stops where the context is full, and says so")
+    func contextFull() throws {
+        let outcome = try dyad(
+            "generate", try program(), "--prompt", "The fox", "--max-tokens", "1000", "--repetition-penalty", "2",
+            "--threads", "1", "--json")
+        let result = try object(outcome)
+        guard result["finish_reason"]?.string == "length" else { return }  // A stop token came first.
+        #expect(result["is_context_full"]?.bool == true)
+        #expect(outcome.errors.contains("--context"))
+    }
+
+    @Test("benchmark, verify, tokenize and recipes print their keys")
+    func others() throws {
+        let speed = try object(
+            dyad(
+                "benchmark", try program(), "--prompt-tokens", "16", "--generate-tokens", "4", "--threads", "1",
+                "--repetitions", "1", "--json"))
+        positive(
+            speed, "prefill_tokens_per_second", "decode_tokens_per_second", "peak_resident_bytes", "weight_bytes",
+            "threads")
+        #expect(speed["kernels"]?.string?.isEmpty == false)
+
+        let equal = try object(dyad("verify", try program(), "--tokens", "8", "--json"))
+        #expect(equal["max_lsb"]?.double == 0)
+        positive(equal, "tensors")
+        let exact = try object(dyad("verify", try program(), "--against", "exact", "--tokens", "8", "--json"))
+        #expect(exact["against"]?.string == "exact")
+
+        let plain = try object(dyad("tokenize", try TinyModel.folder.get(), "--file", try text("a<s>"), "--json"))
+        #expect(plain["token_ids"] == [97, 60, 115, 62])
+        let special = try object(dyad("tokenize", try program(), "--file", try text("a<s>"), "--special", "--json"))
+        #expect(special["token_ids"] == [97, 256])
+
+        guard case .array(let recipes) = try dyad("recipes", "--json").json() else {
+            Issue.record("recipes: no array")
+            return
+        }
+        #expect(recipes.contains { $0["name"]?.string == "static-w8a8" })
+    }
+
+    @Test("chat answers a line and ends with its input")
+    func chat() throws {
+        let outcome = try dyad("chat", try program(), "--max-tokens", "3", "--threads", "1", input: "Hello\n")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(!outcome.output.isEmpty)
+    }
+
+    @Test("quantize writes into the current folder, and takes a recipe and a calibration text by path")
+    func paths() throws {
+        let folder = try Place.folder()
+        try write("name: mine\nsummary: a test\nweights:\n  bits: 8\n", to: folder + "/my recipe.yaml")
+        try write(TinyModel.text, to: folder + "/my text.txt")
+        let outcome = try dyad(
+            "quantize", try TinyModel.folder.get(), "-o", "out.dyad", "--recipe", "my recipe.yaml", "--calibration",
+            "my text.txt", "--samples", "2", "--sequence-length", "16", "--threads", "1", "--json", in: folder)
+        #expect(try object(outcome)["output"]?.string == "out.dyad")
+        #expect(try list(folder) == ["my recipe.yaml", "my text.txt", "out.dyad"])
+        // Without --context: as much as the model was made for, which is less than 1024.
+        let facts = try object(dyad("inspect", "out.dyad", "--json", in: folder))["facts"]
+        #expect(facts?["maximum_context"]?.integer == TinyModel.positions)
+    }
+}
