@@ -131,7 +131,9 @@ import Testing
     @Test func aProgramsWindowsMustFitItsContext() throws {
         try withFolder { folder in
             let path = try job(folder, recipe: "rtn-w8a8").run().output
-            var evaluation = EvaluationJob(model: path, text: "unread")
+            let text = folder.appending(path: "text.txt")
+            try Data(String(repeating: "abc def ghi jkl. ", count: 30).utf8).write(to: text)
+            var evaluation = EvaluationJob(model: path, text: text.plainPath)
             evaluation.context = 65
             let error = #expect(throws: DyadError.self) { try evaluation.run() }
             #expect(error?.reason == .usage && error?.subject == "--context")
