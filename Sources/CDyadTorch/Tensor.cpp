@@ -3,6 +3,12 @@
 
 #include "Internal.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/from_blob.h>
@@ -165,6 +171,20 @@ int dyad_torch_seed(uint64_t seed, char **message) {
 
 const char *dyad_torch_version(void) {
     return TORCH_VERSION;
+}
+
+bool dyad_torch_multiplies_bfloat16(void) {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__) && defined(__linux__)
+    return (getauxval(AT_HWCAP2) & (1ul << 14)) != 0;  // HWCAP2_BF16
+#elif defined(__aarch64__) && defined(__APPLE__)
+    int32_t present = 0;
+    size_t size = sizeof present;
+    return sysctlbyname("hw.optional.arm.FEAT_BF16", &present, &size, nullptr, 0) == 0 && present != 0;
+#else
+    return false;
+#endif
 }
 
 int dyad_torch_set_thread_count(int32_t count, char **message) {

@@ -81,6 +81,10 @@ const char *dyad_torch_version(void) {
     return nullptr;
 }
 
+bool dyad_torch_multiplies_bfloat16(void) {
+    return false;
+}
+
 int dyad_torch_set_thread_count(int32_t, char **message) {
     return refuse(message);
 }

@@ -151,7 +151,7 @@ public struct QuantizationJob {
         case .file(let path):
             return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: length)
         case .selfWritten:
-            let writer = try Decoder(checkpoint: checkpoint, dtype: .bfloat16)
+            let writer = try Decoder(checkpoint: checkpoint, dtype: Torch.multipliesBFloat16 ? .bfloat16 : .float32)
             return try CalibrationText(
                 writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: length, seed: seed,
                 progress: progress)

@@ -45,10 +45,16 @@ public struct Quantizer {
         let exponentialType: IntegerType =
             recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
         let calibrated = try folded.copy()
-        let result = try Calibrator(
+        var result = try Calibrator(
             decoder: calibrated, recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
             progress: progress
         ).run()
+        if let learning = recipe.learning {
+            result = try EndToEndLearner(
+                folded: folded, recipe: recipe, learning: learning, windows: text.training,
+                exponentialType: exponentialType, seed: seed, progress: progress
+            ).run(result)
+        }
         let model = try staticModel(folded, result, exponentialType)
         let lowered = try Lowering.lower(model)
         var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)

@@ -68,6 +68,10 @@ extension Recipe {
             }
             promote = items.compactMap(\.string)
         }
+        if var section = try top.section("learning") {
+            learning = try Learning(&section)
+            try section.finish()
+        }
         try top.finish()
     }
 
@@ -119,6 +123,19 @@ extension Recipe {
     }
 }
 
+extension Recipe.Learning {
+    fileprivate init(_ section: inout RecipeReader) throws(DyadError) {
+        steps = try section.integer("steps", in: 1...1_000_000) ?? steps
+        batch = try section.integer("batch", in: 1...4096) ?? batch
+        warmUp = try section.integer("warm-up", in: 0...1_000_000) ?? warmUp
+        guard var part = try section.section("rates") else { return }
+        rates.activations = try part.number("activations", in: 0...1) ?? 0
+        rates.weightScales = try part.number("weight-scales", in: 0...1) ?? 0
+        rates.rounding = try part.number("rounding", in: 0...1) ?? 0
+        try part.finish()
+    }
+}
+
 /// One mapping of a recipe; every key must be taken before ``finish()``.
 private struct RecipeReader {
     private var entries: [(key: String, value: Node)] = []
@@ -162,6 +179,14 @@ private struct RecipeReader {
         guard let node = take(key) else { return nil }
         guard let value = node.int, allowed.contains(value) else {
             throw error(key, found: node.string ?? "no scalar", expected: "one of \(allowed)")
+        }
+        return value
+    }
+
+    mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(DyadError) -> Int? {
+        guard let node = take(key) else { return nil }
+        guard let value = node.int, range.contains(value) else {
+            throw error(key, found: node.string ?? "no scalar", expected: "a whole number in \(range)")
         }
         return value
     }

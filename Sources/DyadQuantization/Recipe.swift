@@ -23,6 +23,9 @@ public struct Recipe: Equatable, Sendable {
     /// Activation tensors kept at 16 bit, as patterns of graph names (`layers.*.mlp.down_proj.input`; `*` is one component).
     public var promote: [String] = []
 
+    /// Gradient learning after calibration; nil for none.
+    public var learning: Learning?
+
     /// How the decoder's linear weights are rounded; embedding and head are always i8 per row.
     public struct Weights: Equatable, Sendable {
         /// 4 or 8, per output channel, symmetric.
@@ -106,6 +109,28 @@ public struct Recipe: Equatable, Sendable {
             case upDown = "up-down"
             case valueOutput = "value-output"
             case queryKey = "query-key"
+        }
+    }
+
+    /// Learning by gradients: AdamW with a cosine schedule against the float model's output.
+    public struct Learning: Equatable, Sendable {
+        /// Optimiser steps.
+        public var steps = 300
+        /// Windows of a step.
+        public var batch = 2
+        /// Steps in which the rates rise.
+        public var warmUp = 10
+        /// Learning rates at their highest; 0 leaves a kind of parameter as it is.
+        public var rates = Rates()
+
+        /// A rate for each kind of parameter.
+        public struct Rates: Equatable, Sendable {
+            /// The ends of activation ranges, in units of the initial range.
+            public var activations = 1e-3
+            /// The logarithms of the weights' row scales.
+            public var weightScales = 5e-4
+            /// The latent weights, in units of the row's range.
+            public var rounding = 3e-4
         }
     }
 

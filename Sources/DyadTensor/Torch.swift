@@ -9,6 +9,10 @@ public enum Torch {
     /// Whether tensors can be used.
     public static var isAvailable: Bool { version != nil }
 
+    /// Whether this CPU has instructions for bfloat16 matrix products. Where it has not, libtorch emulates them, several
+    /// times slower than float32.
+    public static var multipliesBFloat16: Bool { dyad_torch_multiplies_bfloat16() }
+
     /// Seeds the global generators of all devices, which operators without a `Generator` of their own draw from.
     public static func seed(_ seed: UInt64) throws(DyadError) {
         try checked("seed") { dyad_torch_seed(seed, $0) }

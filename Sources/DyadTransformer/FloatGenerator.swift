@@ -5,7 +5,8 @@ import DyadTensor
 ///
 /// Deterministic: every sequence draws from its own stream, which follows from the seed and the sequence's number. (A
 /// number drawn exactly between two tokens may still fall differently where another machine rounds the logits
-/// differently.) A decoder in bfloat16 is several times faster than one in float32.
+/// differently.) A decoder in bfloat16 is several times faster than one in float32 on a CPU that has instructions for it
+/// (``Torch/multipliesBFloat16``), and several times slower on any other.
 public struct FloatGenerator {
     /// The model.
     public let decoder: Decoder

@@ -113,6 +113,7 @@ int dyad_torch_seed(uint64_t seed, char **message);
 
 // The machine.
 const char *dyad_torch_version(void);  // NULL when built without torch
+bool dyad_torch_multiplies_bfloat16(void);  // the CPU has instructions for it
 int dyad_torch_set_thread_count(int32_t count, char **message);
 int32_t dyad_torch_thread_count(void);
 int32_t dyad_torch_device_count(int32_t deviceType);

@@ -6,12 +6,14 @@ import Foundation
 public struct CalibrationText: Equatable, Sendable {
     /// Windows of equal length that ranges, Hessians and scalings are computed on.
     public var calibration: [[Int32]]
+    /// Windows that learning draws its batches from: all of the text outside the held-out part.
+    public var training: [[Int32]]
     /// Windows that nothing is computed on: the scores in the file come from them.
     public var heldOut: [[Int32]]
 
-    /// Creates one from windows.
+    /// Creates one from windows, which serve for learning too.
     public init(calibration: [[Int32]], heldOut: [[Int32]]) {
-        self.calibration = calibration
+        (self.calibration, training) = (calibration, calibration)
         self.heldOut = heldOut
     }
 
@@ -47,6 +49,7 @@ public struct CalibrationText: Equatable, Sendable {
             let start = count == 1 ? 0 : (usable - length) * index / (count - 1)
             return Array(tokens[start..<start + length])
         }
+        training = (0..<usable / length).map { Array(tokens[$0 * length..<($0 + 1) * length]) }
         heldOut = (0..<apart / heldOutLength).map { index in
             Array(tokens[usable + index * heldOutLength..<usable + (index + 1) * heldOutLength])
         }

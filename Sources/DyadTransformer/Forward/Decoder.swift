@@ -84,11 +84,17 @@ public final class Decoder {
     /// The final norm and the head: `[batch, tokens, vocabulary]` from the output of the last block.
     public func finalLogits(_ hidden: Tensor, visitor: (any SiteVisitor)? = nil) throws -> Tensor {
         let pass = Pass(layer: nil, visitor: visitor)
-        let residual = try pass.site(.finalResidual, hidden)
-        let normed = try norm(residual, weights.finalNorm, .finalNormGain, .finalNormBias, pass)
-        let x = try pass.site(.finalNormOutput, normed)
+        let x = try normalizedHidden(hidden, visitor: visitor)
         let head = weights.head ?? LinearWeights(weight: weights.embedding)
         return try pass.site(.logits, try pass.linear(x, head, .headWeight, .headBias))
+    }
+
+    /// The final norm alone: what the head reads, `[batch, tokens, hidden]`.
+    public func normalizedHidden(_ hidden: Tensor, visitor: (any SiteVisitor)? = nil) throws -> Tensor {
+        let pass = Pass(layer: nil, visitor: visitor)
+        let residual = try pass.site(.finalResidual, hidden)
+        let normed = try norm(residual, weights.finalNorm, .finalNormGain, .finalNormBias, pass)
+        return try pass.site(.finalNormOutput, normed)
     }
 
     /// The configuration's norm, over the last axis.

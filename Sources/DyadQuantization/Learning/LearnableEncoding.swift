@@ -1,0 +1,55 @@
+import DyadFormats
+import DyadGraph
+import DyadTensor
+
+/// The encoding of one activation tensor with parameters to be learnt: the ends of the range of an asymmetric 8-bit tensor,
+/// the scale of one whose zero point is fixed.
+///
+/// An end moves in units of the initial range and a scale as s = s₀·eᵗ, so that one learning rate fits tensors of any size
+/// (research/quantnpu.md §1.4). Gradients are LSQ's with the zero point of LSQ+ (``Tensor/fakeQuantize(scale:zeroPoint:range:axis:gradientFactor:)``);
+/// the zero point is rounded with a straight-through estimator, and 0 stays on the grid.
+final class LearnableEncoding {
+    /// The parameters, scalars that start at 0.
+    let parameters: [Tensor]
+    private let grid: Grid
+    private let initial: Encoding
+
+    /// Creates parameters around an encoding of a u8 grid.
+    init(_ initial: Encoding, grid: Grid) throws(DyadError) {
+        (self.initial, self.grid) = (initial, grid)
+        var parameters: [Tensor] = []
+        for _ in 0..<(grid == .unsigned8 ? 2 : 1) {
+            parameters.append(try Tensor(scalar: Float(0)).requiresGrad(true))
+        }
+        self.parameters = parameters
+    }
+
+    /// Scale and zero point as functions of the parameters.
+    private func steps() throws(DyadError) -> (scale: Tensor, zeroPoint: Tensor) {
+        guard grid == .unsigned8 else {
+            return (try parameters[0].exp() * initial.scale, try Tensor(scalar: Float(initial.zeroPoint)))
+        }
+        let width = 255 * initial.scale
+        let low = try (parameters[0] * width - initial.scale * Float(initial.zeroPoint)).clamp(nil, 0)
+        let high = try (parameters[1] * width + initial.scale * Float(255 - initial.zeroPoint)).clamp(0, nil)
+        let scale = try ((high - low) / 255).clamp(Float(1e-12), nil)
+        let exact = try -low / scale
+        // The value is the integer, the gradient that of the exact quotient.
+        let zeroPoint = try (exact - exact.detach()) + exact.detach().round()
+        return (scale, zeroPoint)
+    }
+
+    /// Quantises and dequantises, differentiably in x and the parameters.
+    func quantized(_ x: Tensor) throws(DyadError) -> Tensor {
+        let (scale, zeroPoint) = try steps()
+        return try x.fakeQuantize(
+            scale: scale, zeroPoint: zeroPoint, range: 0...255,
+            gradientFactor: 1 / (Double(x.count) * 255).squareRoot())
+    }
+
+    /// The learnt encoding.
+    func encoding() throws(DyadError) -> Encoding {
+        let (scale, zeroPoint) = try withNoGrad { () throws(DyadError) in try steps() }
+        return Encoding(scale: Float(try scale.item()), zeroPoint: Int32(try zeroPoint.item()))
+    }
+}
