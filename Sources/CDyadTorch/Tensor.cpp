@@ -15,6 +15,9 @@
 #include <torch/headeronly/version.h>
 
 #include <dlfcn.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 
 #include <mutex>
@@ -24,6 +27,13 @@ namespace {
 /// Lets libtorch's CPU allocator ask for huge pages, before its first allocation and unless the user decided. Fresh
 /// pages dominate large elementwise operations: without it a copy of 200 MB takes five times as long (measured).
 [[maybe_unused]] const int hugePages = setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
+
+#if defined(__GLIBC__)
+/// Lets malloc keep what tensors of up to 32 MiB (its limit) gave back, where by default it returns such memory to the
+/// kernel and gets it again page by page, cleared.
+[[maybe_unused]] const bool keptMemory =
+    mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 512 << 20) == 1;
+#endif
 
 struct Memory {
     void *owner;

@@ -34,6 +34,10 @@ public struct QuantizationJob {
     public var seed: UInt64 = 0
     /// Token positions that the program must hold, prefix not counted; nil: 1024, or as many as the model was made for.
     public var context: Int?
+    /// The folder of the learning run; nil: the output's name with `.run` for its ending.
+    public var runDirectory: String?
+    /// Whether to continue the learning run that is there.
+    public var resumes = false
     /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
 
@@ -89,7 +93,13 @@ public struct QuantizationJob {
         let original = try Decoder(checkpoint: checkpoint)
         let text = try calibrationText(checkpoint, tokenizer, length: sequenceLength, progress)
 
-        let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
+        var run: RunDirectory?
+        if !recipe.learning.isEmpty {
+            run = try RunDirectory(
+                runDirectory ?? String(self.output.dropLast(".dyad".count)) + ".run",
+                settings: try settings(checkpoint, text, context), resumes: resumes)
+        }
+        let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, run: run, progress: progress)
         let output = try quantizer.quantize(original, tokenizer: tokenizer, text: text)
         var program = output.program
         try program.validate()
@@ -97,6 +107,7 @@ public struct QuantizationJob {
         let scores = try scores(original, output.folded, program, text, context: context, progress)
         program.provenance = try provenance(checkpoint, text, scores)
         try program.write(to: self.output)
+        try run?.finish()
         let bytes = try MappedFile(self.output).count
         return Report(
             output: self.output, seconds: (ContinuousClock.now - start).seconds, bytes: bytes, float: scores[0],
@@ -179,6 +190,18 @@ public struct QuantizationJob {
         guard let comparison = results[0].comparison else { return [results[0]] + results }
         return [PerplexityResult(model: "float", context: results[0].context, windowMeans: comparison.windowMeans)]
             + results
+    }
+
+    /// What a learning run depends on.
+    private func settings(
+        _ checkpoint: Checkpoint, _ text: CalibrationText, _ context: Int
+    ) throws(DyadError) -> JSONObject {
+        JSONObject([
+            ("dyad", .string(dyadVersion)), ("model_sha256", .string(try checkpoint.fingerprint())),
+            ("recipe", .string(recipe.name)), ("recipe_settings", .string(recipe.settings)),
+            ("calibration_sha256", .string(text.fingerprint)), ("seed", .integer(Int(truncatingIfNeeded: seed))),
+            ("context", .integer(context)),
+        ])
     }
 
     /// What made the file; nothing in it differs between two equal runs.

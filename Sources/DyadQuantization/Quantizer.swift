@@ -13,14 +13,20 @@ public struct Quantizer {
     public let seed: UInt64
     /// Token positions that the program must hold, without the prefix.
     public let context: Int
+    private let run: RunDirectory?
     private let progress: ProgressReporter?
 
     /// The longest context for which the exponentials of `late` attention are u8 (NUMERICS, table).
     public static let longestNarrowContext = 1024
 
     /// Creates a quantiser.
-    public init(recipe: Recipe, seed: UInt64, context: Int, progress: ProgressReporter? = nil) {
+    ///
+    /// - Parameter run: where learning keeps its snapshots and its log; nil for nowhere.
+    public init(
+        recipe: Recipe, seed: UInt64, context: Int, run: RunDirectory? = nil, progress: ProgressReporter? = nil
+    ) {
         (self.recipe, self.seed, self.context, self.progress) = (recipe, seed, context, progress)
+        self.run = run
     }
 
     /// What quantisation gives.
@@ -41,19 +47,24 @@ public struct Quantizer {
         try checkPromotions(original.configuration)
         // Here, before a prefix search or smoothing meets them and fails where the reason does not show.
         for key in original.weights.keys { try original.weights.requireFinite(key) }
-        let folded = try transformed(original, tokenizer: tokenizer, text: text)
+        var folded = try transformed(original, tokenizer: tokenizer, text: text)
         let exponentialType: IntegerType =
             recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
-        let calibrated = try folded.copy()
-        var result = try Calibrator(
-            decoder: calibrated, recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
-            progress: progress
-        ).run()
-        if let learning = recipe.learning {
-            result = try EndToEndLearner(
-                folded: folded, recipe: recipe, learning: learning, windows: text.training,
-                exponentialType: exponentialType, seed: seed, progress: progress
-            ).run(result)
+        func calibrated(_ fixed: Calibrator.Result? = nil) throws -> Calibrator.Result {
+            // The calibrator replaces weights as it rounds them.
+            try Calibrator(
+                decoder: try folded.copy(), recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
+                fixed: fixed, progress: progress
+            ).run()
+        }
+        var result = try calibrated()
+        for (index, stage) in recipe.learning.enumerated() {
+            let outcome = try Learner(
+                recipe: recipe, stage: stage, index: index, windows: text.training, exponentialType: exponentialType,
+                seed: seed, run: run, progress: progress
+            ).run(folded, result)
+            (folded, result) = (outcome.folded, outcome.result)
+            if stage.recalibrates { result = try calibrated(stage.kept(of: result, in: folded)) }
         }
         let model = try staticModel(folded, result, exponentialType)
         let lowered = try Lowering.lower(model)
@@ -214,6 +225,21 @@ public struct Quantizer {
             encodings: result.encodings, types: result.types,
             attention: recipe.attention == .softmax ? .softmax : .late(exponentialType),
             hadamard: recipe.rotation.online ? BlockHadamard(width: configuration.intermediateSize) : nil)
+    }
+}
+
+extension Recipe.Learning {
+    /// What calibration after this stage leaves as it was learnt.
+    func kept(of result: Calibrator.Result, in decoder: Decoder) -> Calibrator.Result {
+        var kept = Calibrator.Result(encodings: [:], types: [:], weights: [:])
+        if rates.activations > 0 {
+            for (key, encoding) in result.encodings where result.types[key] == .u8 {
+                guard activations == .all || key.site.isLinearInput(of: decoder) else { continue }
+                (kept.encodings[key], kept.types[key]) = (encoding, .u8)
+            }
+        }
+        if rates.clipping > 0 || rates.rounding > 0 { kept.weights = result.weights.filter { $0.key.layer != nil } }
+        return kept
     }
 }
 

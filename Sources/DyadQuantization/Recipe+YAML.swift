@@ -68,8 +68,8 @@ extension Recipe {
             }
             promote = items.compactMap(\.string)
         }
-        if var section = try top.section("learning") {
-            learning = try Learning(&section)
+        for var section in try top.sections("learning") ?? [] {
+            learning.append(try Learning(&section))
             try section.finish()
         }
         try top.finish()
@@ -125,14 +125,38 @@ extension Recipe {
 
 extension Recipe.Learning {
     fileprivate init(_ section: inout RecipeReader) throws(DyadError) {
+        self.init()
+        objective = try section.choice("objective") ?? objective
+        optimizer = try section.choice("optimizer") ?? optimizer
         steps = try section.integer("steps", in: 1...1_000_000) ?? steps
         batch = try section.integer("batch", in: 1...4096) ?? batch
         warmUp = try section.integer("warm-up", in: 0...1_000_000) ?? warmUp
-        guard var part = try section.section("rates") else { return }
-        rates.activations = try part.number("activations", in: 0...1) ?? 0
-        rates.weightScales = try part.number("weight-scales", in: 0...1) ?? 0
-        rates.rounding = try part.number("rounding", in: 0...1) ?? 0
+        scalings = try section.choices("scalings").map { Set($0) } ?? scalings
+        activations = try section.choice("activations") ?? activations
+        quantizesWeights = try section.boolean("quantize-weights") ?? quantizesWeights
+        localWeight = try section.number("local-weight", in: 0...1e6) ?? localWeight
+        localSteps = try section.integer("local-steps", in: 0...1_000_000) ?? localSteps
+        recalibrates = try section.boolean("recalibrate") ?? recalibrates
+        guard var part = try section.section("rates") else {
+            throw section.error("rates", found: "nothing", expected: "a learning rate for at least one kind of parameter")
+        }
+        let most = 10.0
+        rates.activations = try part.number("activations", in: 0...most) ?? 0
+        rates.clipping = try part.number("clipping", in: 0...most) ?? 0
+        rates.weightScales = try part.number("weight-scales", in: 0...most) ?? 0
+        rates.rounding = try part.number("rounding", in: 0...most) ?? 0
+        rates.scalings = try part.number("scalings", in: 0...most) ?? 0
+        rates.rotations = try part.number("rotations", in: 0...most) ?? 0
         try part.finish()
+        if rates.rounding > 0 || rates.weightScales > 0, learnsTransforms || rates.clipping > 0 || !quantizesWeights {
+            throw section.error(
+                "rates", found: "learned rounding beside transforms or clipping",
+                expected: "stages of their own: integers belong to one form of the weights")
+        }
+        if objective == .block, rates.rotations > 0 || localWeight > 0 {
+            throw section.error(
+                "objective", found: "block-output with rotations or a local term", expected: "an objective of the whole network")
+        }
     }
 }
 
@@ -160,6 +184,17 @@ private struct RecipeReader {
     mutating func section(_ key: String) throws(DyadError) -> RecipeReader? {
         guard let node = take(key) else { return nil }
         return try RecipeReader(node, file: file, path: path + key + ".")
+    }
+
+    /// A list of mappings.
+    mutating func sections(_ key: String) throws(DyadError) -> [RecipeReader]? {
+        guard let node = take(key) else { return nil }
+        guard let items = node.sequence else { throw error(key, found: "no list", expected: "a list of mappings") }
+        var readers: [RecipeReader] = []
+        for (index, item) in items.enumerated() {
+            readers.append(try RecipeReader(item, file: file, path: "\(path)\(key)[\(index)]."))
+        }
+        return readers
     }
 
     mutating func string(_ key: String) throws(DyadError) -> String {

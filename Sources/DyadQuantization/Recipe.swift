@@ -23,8 +23,8 @@ public struct Recipe: Equatable, Sendable {
     /// Activation tensors kept at 16 bit, as patterns of graph names (`layers.*.mlp.down_proj.input`; `*` is one component).
     public var promote: [String] = []
 
-    /// Gradient learning after calibration; nil for none.
-    public var learning: Learning?
+    /// Stages of gradient learning after calibration, in order.
+    public var learning: [Learning] = []
 
     /// How the decoder's linear weights are rounded; embedding and head are always i8 per row.
     public struct Weights: Equatable, Sendable {
@@ -112,9 +112,13 @@ public struct Recipe: Equatable, Sendable {
         }
     }
 
-    /// Learning by gradients: AdamW with a cosine schedule against the float model's output.
+    /// One stage of learning by gradients, with the float model as the teacher.
     public struct Learning: Equatable, Sendable {
-        /// Optimiser steps.
+        /// What is minimised.
+        public var objective = Objective.logits
+        /// What turns gradients into steps; the rates follow a cosine to 2 % of their height.
+        public var optimizer = Optimizer.adamw
+        /// Optimiser steps; of each block where the objective is a block's.
         public var steps = 300
         /// Windows of a step.
         public var batch = 2
@@ -122,22 +126,79 @@ public struct Recipe: Equatable, Sendable {
         public var warmUp = 10
         /// Learning rates at their highest; 0 leaves a kind of parameter as it is.
         public var rates = Rates()
+        /// The pairs whose scalings are learnt, where they have a rate.
+        public var scalings = Set(Smoothing.Site.allCases)
+        /// Which activations are rounded during the stage, and learnt where they have a rate.
+        public var activations = Activations.all
+        /// Whether weights are rounded during the stage. Where GPTQ rounds afterwards, rotations are better learnt without
+        /// (research/quantnpu.md §1.3).
+        public var quantizesWeights = true
+        /// The weight of the sum of relative local errors ‖x − Q(x)‖²/‖x‖² in the loss of the first ``localSteps`` steps.
+        public var localWeight = 0.0
+        /// Steps with the local term.
+        public var localSteps = 128
+        /// Whether everything that the stage did not learn is calibrated again afterwards, without gradients.
+        public var recalibrates = false
+
+        /// A loss.
+        public enum Objective: String, CaseIterable, Sendable {
+            /// KL of the student's next-token distribution from the teacher's.
+            case logits = "logits-kl"
+            /// The likelihood of the calibration text (Quant.npu, SpinQuant): adapts the model to that text.
+            case crossEntropy = "cross-entropy"
+            /// Squared error of the last block's output, before the final norm (MobileQuant).
+            case lastHidden = "last-hidden"
+            /// Squared error of each block's output, one block after another (OmniQuant).
+            case block = "block-output"
+        }
+
+        /// An optimiser.
+        public enum Optimizer: String, CaseIterable, Sendable { case adamw, sgd }
+
+        /// Sets of activation tensors.
+        public enum Activations: String, CaseIterable, Sendable {
+            case all
+            /// What linears read: the outputs of the norms and of attention, and down_proj's input.
+            case linearInputs = "linear-inputs"
+        }
 
         /// A rate for each kind of parameter.
         public struct Rates: Equatable, Sendable {
             /// The ends of activation ranges, in units of the initial range.
-            public var activations = 1e-3
-            /// The logarithms of the weights' row scales.
-            public var weightScales = 5e-4
-            /// The latent weights, in units of the row's range.
-            public var rounding = 3e-4
+            public var activations = 0.0
+            /// The logits of the shares to which rows are clipped.
+            public var clipping = 0.0
+            /// The logarithms of the weights' row scales (learned rounding only).
+            public var weightScales = 0.0
+            /// The latent weights of learned rounding, in units of the row's range.
+            public var rounding = 0.0
+            /// The logarithms of channel scalings.
+            public var scalings = 0.0
+            /// The skew generators of rotations.
+            public var rotations = 0.0
         }
+
+        /// Creates a stage that learns nothing yet.
+        public init() {}
+
+        /// Whether equivalent transforms are learnt.
+        var learnsTransforms: Bool { rates.scalings > 0 || rates.rotations > 0 }
     }
 
     /// Creates a recipe that quantises with nearest rounding and no transform.
     public init(name: String, summary: String) {
         self.name = name
         self.summary = summary
+    }
+
+    /// All settings as one text, equal for equal recipes: how a resumed run knows its recipe.
+    public var settings: String { Self.text(of: self) }
+
+    private static func text(of value: Any) -> String {
+        let mirror = Mirror(reflecting: value)
+        if mirror.displayStyle == .set { return "[" + mirror.children.map { text(of: $0.value) }.sorted().joined(separator: ",") + "]" }
+        guard !mirror.children.isEmpty, mirror.displayStyle != .enum else { return "\(value)" }
+        return "(" + mirror.children.map { ($0.label.map { $0 + ":" } ?? "") + text(of: $0.value) }.joined(separator: ",") + ")"
     }
 
     /// Whether an activation tensor of the graph is promoted to 16 bit.

@@ -23,6 +23,8 @@ struct Quantize: ParsableCommand {
     var context: Int?
     @Option(help: "Seed of the rotations and of self-written text.") var seed: UInt64 = 0
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
+    @Option(name: .customLong("run"), help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).") var runDirectory: String?
+    @Flag(help: "Continue the learning run that is there.") var resume = false
     @Flag(help: "Print the report as JSON.") var json = false
 
     func run() throws {
@@ -30,6 +32,7 @@ struct Quantize: ParsableCommand {
         job.calibration = calibration == "self" ? .selfWritten : .file(calibration)
         (job.samples, job.sequenceLength, job.context) = (samples, sequenceLength, context)
         (job.seed, job.threads) = (seed, threads)
+        (job.runDirectory, job.resumes) = (runDirectory, resume)
         let report = try job.run(progress: ProgressLine())
         if json {
             try Terminal.print(report.json(peakResidentBytes: Benchmark.peakResidentBytes()).text())

@@ -17,10 +17,10 @@ public struct CalibrationText: Equatable, Sendable {
         self.heldOut = heldOut
     }
 
-    /// SHA-256 of all calibration ids as little-endian int32, for the provenance.
+    /// SHA-256 of all calibration and training ids as little-endian int32, for the provenance.
     public var fingerprint: String {
         var hash = SHA256()
-        for window in calibration { littleEndian(window).withUnsafeBytes { hash.update($0) } }
+        for window in calibration + training { littleEndian(window).withUnsafeBytes { hash.update($0) } }
         return hash.hexDigest()
     }
 

@@ -13,6 +13,8 @@ struct Calibrator {
     let recipe: Recipe
     let windows: [[Int32]]
     let exponentialType: IntegerType
+    /// Encodings and weights that are given and stay as they are.
+    var fixed: Result?
     let progress: ProgressReporter?
 
     /// What calibration found.
@@ -23,14 +25,15 @@ struct Calibrator {
         var weights: [WeightKey: QuantizedWeight]
     }
 
-    /// Windows that go through a block together: enough for efficient products, few enough for the scores to fit memory.
-    private static let batch = 8
+    /// Windows that go through a block together: enough for efficient products, few enough for the tensors between the
+    /// operations to stay in the cache.
+    private static let batch = 2
 
     /// Runs calibration; the decoder's weights are replaced by their rounded values as it goes.
     func run() throws -> Result {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
-        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType)
+        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType, fixed: fixed)
         var weights: [WeightKey: QuantizedWeight] = [:]
 
         weights[WeightKey(.embedding)] = try roundToNearest(WeightKey(.embedding), bits: 8)
@@ -53,13 +56,17 @@ struct Calibrator {
         _ layer: Int, _ hidden: inout [Tensor], _ visitor: QuantizingVisitor
     ) throws -> [WeightKey: QuantizedWeight] {
         var weights: [WeightKey: QuantizedWeight] = [:]
-        let linears = decoder.weights.linearKeys(layer: layer)
+        var linears = decoder.weights.linearKeys(layer: layer)
+        for key in linears {
+            if let given = fixed?.weights[key] { weights[key] = try install(given, key) }
+        }
+        linears.removeAll { weights[$0] != nil }
         if recipe.weights.rounding == .nearest {
             // Independent of the activations: round first, so that the ranges already know the rounded weights.
             for key in linears { weights[key] = try roundToNearest(key, bits: recipe.weights.bits) }
         }
         try observe(layer, hidden, visitor)
-        if recipe.weights.rounding == .gptq {
+        if recipe.weights.rounding == .gptq, !linears.isEmpty {
             visitor.momentSites = [.attentionNormOutput, .attentionOutput, .feedForwardNormOutput, downInput.site]
             _ = try quantizedOutputs(layer, hidden, visitor)
             visitor.momentSites = []

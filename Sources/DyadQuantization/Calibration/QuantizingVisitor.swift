@@ -21,14 +21,19 @@ final class QuantizingVisitor: SiteVisitor {
     private let grids: SiteGrids
     private let exponentialType: IntegerType
 
-    init(grids: SiteGrids, exponentialType: IntegerType) {
+    /// Sites whose encodings are given.
+    private let fixed: Set<SiteKey>
+
+    init(grids: SiteGrids, exponentialType: IntegerType, fixed: Calibrator.Result? = nil) {
         (self.grids, self.exponentialType) = (grids, exponentialType)
+        (encodings, types) = (fixed?.encodings ?? [:], fixed?.types ?? [:])
+        self.fixed = Set(encodings.keys)
     }
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         if let grid = grids.grid(key) {
             guard mode == .quantize, let encoding = encodings[key] else {
-                try observe(key, x)
+                if !fixed.contains(key) { try observe(key, x) }
                 return x
             }
             let rounded = try x.fakeQuantized(encoding, grid.type)

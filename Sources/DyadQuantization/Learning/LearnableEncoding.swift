@@ -9,29 +9,32 @@ import DyadTensor
 /// (research/quantnpu.md §1.4). Gradients are LSQ's with the zero point of LSQ+ (``Tensor/fakeQuantize(scale:zeroPoint:range:axis:gradientFactor:)``);
 /// the zero point is rounded with a straight-through estimator, and 0 stays on the grid.
 final class LearnableEncoding {
-    /// The parameters, scalars that start at 0.
-    let parameters: [Tensor]
+    /// Scalars that start at 0.
+    private let values: [Tensor]
     private let grid: Grid
     private let initial: Encoding
 
     /// Creates parameters around an encoding of a u8 grid.
     init(_ initial: Encoding, grid: Grid) throws(DyadError) {
         (self.initial, self.grid) = (initial, grid)
-        var parameters: [Tensor] = []
+        var values: [Tensor] = []
         for _ in 0..<(grid == .unsigned8 ? 2 : 1) {
-            parameters.append(try Tensor(scalar: Float(0)).requiresGrad(true))
+            values.append(try Tensor(scalar: Float(0)).requiresGrad(true))
         }
-        self.parameters = parameters
+        self.values = values
     }
+
+    /// The parameters.
+    var parameters: [LearnableParameter] { values.map { LearnableParameter(kind: .activations, tensor: $0) } }
 
     /// Scale and zero point as functions of the parameters.
     private func steps() throws(DyadError) -> (scale: Tensor, zeroPoint: Tensor) {
         guard grid == .unsigned8 else {
-            return (try parameters[0].exp() * initial.scale, try Tensor(scalar: Float(initial.zeroPoint)))
+            return (try values[0].exp() * initial.scale, try Tensor(scalar: Float(initial.zeroPoint)))
         }
         let width = 255 * initial.scale
-        let low = try (parameters[0] * width - initial.scale * Float(initial.zeroPoint)).clamp(nil, 0)
-        let high = try (parameters[1] * width + initial.scale * Float(255 - initial.zeroPoint)).clamp(0, nil)
+        let low = try (values[0] * width - initial.scale * Float(initial.zeroPoint)).clamp(nil, 0)
+        let high = try (values[1] * width + initial.scale * Float(255 - initial.zeroPoint)).clamp(0, nil)
         let scale = try ((high - low) / 255).clamp(Float(1e-12), nil)
         let exact = try -low / scale
         // The value is the integer, the gradient that of the exact quotient.

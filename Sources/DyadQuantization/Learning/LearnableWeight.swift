@@ -1,55 +1,59 @@
 import DyadFormats
 import DyadTensor
 
-/// One weight matrix with learnable rounding and learnable scales: Ŵ = s · clamp(⌊V + ½⌋).
-///
-/// V, the latent weight in units of a step, starts within the bins of the given integers, as near to the float weight as
-/// they permit: learning begins at exactly the given solution, and the weights that its rounding had to decide against
-/// their float value are the first to change. The row scales are s = s₀·eʳ.
-final class LearnableWeight {
-    /// `[rows, columns]`, in steps.
-    let latent: Tensor
-    /// `[rows]`
-    let logScale: Tensor
-    /// The largest integer, 7 or 127.
-    let largest: Int
-    private let start: QuantizedWeight
-    private let initialScale: Tensor
+/// A weight matrix whose rounding has learnable parameters.
+protocol LearnableWeight: AnyObject {
+    /// The parameters, by kind.
+    var parameters: [LearnableParameter] { get }
+    /// The dequantised weight, differentiable in the parameters and in `w`, the float weight as transforms leave it.
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor
+    /// The integers and scales that ``quantized(_:)`` stands for.
+    func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight
+}
 
-    /// How near to the edge of its bin a latent weight may begin.
-    private static let margin = 0.49
+/// A leaf tensor that learning changes, with the kind that decides its learning rate.
+struct LearnableParameter {
+    /// The kinds, each with a rate of its own in ``Recipe/Learning/Rates``.
+    enum Kind: CaseIterable { case activations, clipping, weightScales, rounding, scalings, rotations }
 
-    /// Creates the parameters from a rounded weight and the float weight that it approximates.
-    init(_ start: QuantizedWeight, float: Tensor) throws(DyadError) {
-        self.start = start
-        largest = Int(WeightQuantizer.largest(bits: start.bits))
-        initialScale = try Tensor(start.scales, shape: [start.rows, 1])
-        let integers = try Tensor(start.integers, shape: [start.rows, start.columns]).to(.float32)
-        let offset = try (float.to(.float32) / initialScale - integers).clamp(-Self.margin, Self.margin)
-        latent = try (integers + offset).detach().requiresGrad(true)
-        logScale = try Tensor.zeros([start.rows, 1]).requiresGrad(true)
+    let kind: Kind
+    let tensor: Tensor
+    /// What the kind's rate is multiplied by: the size of the parameter's unit.
+    var unit = 1.0
+}
+
+/// Learned weight clipping (OmniQuant, Shao et al. 2024; research/mobilequant.md §3.3): the scale of a row is
+/// σ(u) · max|w| / largest, so it follows what transforms make of the weight; rounding is to nearest.
+final class ClippedWeight: LearnableWeight {
+    private let logit: Tensor
+    private let bits: Int
+
+    var parameters: [LearnableParameter] { [LearnableParameter(kind: .clipping, tensor: logit)] }
+    private var largest: Int { Int(WeightQuantizer.largest(bits: bits)) }
+
+    /// - Parameter start: the share of the row's range to begin with, below 1; the published start is σ(4) = 0.982.
+    init(rows: Int, bits: Int, start: Double = 4) throws(DyadError) {
+        self.bits = bits
+        logit = try Tensor.full([rows, 1], start).requiresGrad(true)
     }
 
-    /// The dequantised weight, differentiable in both parameters.
-    func quantized() throws(DyadError) -> Tensor {
-        let integers = try latent.fakeQuantize(scale: Tensor(scalar: Float(1)), range: -largest...largest)
-        return try integers * (logScale.exp() * initialScale)
+    private func scales(_ w: Tensor) throws(DyadError) -> Tensor {
+        try (logit.sigmoid() * w.abs().amax([1], keepDim: true) / Double(largest)).clamp(Float(1e-30), nil).reshape([-1])
     }
 
-    /// The learnt integers and scales.
-    func rounded() throws(DyadError) -> QuantizedWeight {
-        let integers = try withNoGrad { () throws(DyadError) in
-            try latent.fakeQuantize(scale: Tensor(scalar: Float(1)), range: -largest...largest)
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor {
+        try w.fakeQuantize(
+            scale: scales(w), range: -largest...largest, axis: 0,
+            gradientFactor: 1 / (Double(try w.size(1)) * Double(largest)).squareRoot())
+    }
+
+    func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight {
+        try withNoGrad { () throws(DyadError) in
+            let scales = try scales(w)
+            let steps = try (w / scales.unsqueeze(1) + 0.5).floor().clamp(-largest, largest)
+            return QuantizedWeight(
+                rows: try w.size(0), columns: try w.size(1), bits: bits, integers: try steps.toArray(Int8.self),
+                scales: try scales.toArray(Float.self))
         }
-        let scales = try withNoGrad { () throws(DyadError) in try logScale.exp() * initialScale }
-        return QuantizedWeight(
-            rows: start.rows, columns: start.columns, bits: start.bits, integers: try integers.toArray(Int8.self),
-            scales: try scales.toArray(Float.self))
-    }
-
-    /// The share of integers that differ from the start.
-    func changedShare() throws(DyadError) -> Double {
-        let now = try rounded().integers
-        return Double(zip(now, start.integers).count { $0 != $1 }) / Double(max(now.count, 1))
     }
 }

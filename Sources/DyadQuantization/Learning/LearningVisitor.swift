@@ -3,7 +3,8 @@ import DyadGraph
 import DyadTensor
 import DyadTransformer
 
-/// The quantised network as a function of its learnable parameters.
+/// The quantised network as a function of its learnable parameters: the float weights go through the transforms and the
+/// quantisers, the activations through theirs.
 ///
 /// 16-bit tensors pass unchanged: their steps are finer than anything that is learnt here, and their ranges are measured
 /// again afterwards.
@@ -11,35 +12,81 @@ final class LearningVisitor: SiteVisitor {
     /// By site; only 8-bit ones.
     let encodings: [SiteKey: LearnableEncoding]
     /// By weight.
-    let weights: [WeightKey: LearnableWeight]
+    let weights: [WeightKey: any LearnableWeight]
+    /// Scalings and the rotations of values.
+    let transforms: [any LearnableTransform]
+    /// R1. The embedding and the head stay as they are; the stream is rotated where it begins, and turned back where it ends.
+    let residual: LearnableRotation?
     private let exponentialType: IntegerType
+    /// Whether the relative local errors are added up.
+    var collectsLocalErrors = false
+    private(set) var localErrors: [Tensor] = []
 
     init(
-        encodings: [SiteKey: LearnableEncoding], weights: [WeightKey: LearnableWeight], exponentialType: IntegerType
+        encodings: [SiteKey: LearnableEncoding], weights: [WeightKey: any LearnableWeight],
+        transforms: [any LearnableTransform] = [], residual: LearnableRotation? = nil, exponentialType: IntegerType
     ) {
         (self.encodings, self.weights, self.exponentialType) = (encodings, weights, exponentialType)
+        (self.transforms, self.residual) = (transforms, residual)
+    }
+
+    /// All parameters in a fixed order (dictionaries have none).
+    var parameters: [LearnableParameter] {
+        var result: [LearnableParameter] = []
+        for key in encodings.keys.sorted() { result += encodings[key]?.parameters ?? [] }
+        for key in weights.keys.sorted(by: { $0.name < $1.name }) { result += weights[key]?.parameters ?? [] }
+        for transform in transforms { result += transform.parameters }
+        return result + (residual?.parameters ?? [])
+    }
+
+    /// Forgets what belongs to one forward pass.
+    func beginPass() {
+        localErrors = []
+        for case let rotation as LearnableRotation in transforms { rotation.forget() }
+        residual?.forget()
+    }
+
+    /// The float weight after the transforms.
+    func transformed(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
+        var w = w
+        for transform in transforms { w = try transform.apply(key, w) }
+        return try residual?.apply(key, w) ?? w
     }
 
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {
-        try weights[key]?.quantized() ?? w
+        if residual != nil, key.weight == .embedding || key.weight == .headWeight { return w }
+        let transformed = try transformed(key, w)
+        return try weights[key]?.quantized(transformed) ?? transformed
     }
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
-        if let encoding = encodings[key] { return try encoding.quantized(x) }
+        if let encoding = encodings[key] {
+            let rounded = try encoding.quantized(x)
+            if collectsLocalErrors {
+                // The term teaches the quantiser of this site, not the layers below.
+                let fixed = try x.detach()
+                let error = try (fixed - encoding.quantized(fixed)).square().sum()
+                localErrors.append(try error / (fixed.square().sum() + 1e-12))
+            }
+            return rounded
+        }
         let unit = Float(exponentialType.range.upperBound)
         switch key.site {
+        case .embeddingOutput: return try residual?.rotate(x) ?? x
         case .exponentials: return try x.fakeQuantized(Encoding(scale: 1 / unit, zeroPoint: 0), exponentialType)
         case .prefixWeights: return try (x - x.detach()) + (x.detach() * unit + 0.5).floor() / unit
         case .probabilities: return try x.fakeQuantized(Encoding(scale: 1 / 65535, zeroPoint: 0), .u16)
-        case .prefixKeys: return try roundedPrefix(x, SiteKey(.kRotated, layer: key.layer))
-        case .prefixValues: return try roundedPrefix(x, SiteKey(.vOutput, layer: key.layer))
+        case .prefixKeys: return try prefix(x, key, SiteKey(.kRotated, layer: key.layer))
+        case .prefixValues: return try prefix(x, key, SiteKey(.vOutput, layer: key.layer))
         default: return x
         }
     }
 
-    /// The prefix is a constant: it is rounded with the cache's encoding and teaches it nothing.
-    private func roundedPrefix(_ x: Tensor, _ cache: SiteKey) throws -> Tensor {
+    /// The prefix is transformed like any key or value, and rounded with the cache's encoding, which it does not teach.
+    private func prefix(_ x: Tensor, _ key: SiteKey, _ cache: SiteKey) throws -> Tensor {
+        var x = x
+        for transform in transforms { x = try transform.apply(prefix: key, x) }
         guard let encoding = encodings[cache] else { return x }
-        return try withNoGrad { try x.fakeQuantized(encoding.encoding(), .u8) }
+        return try (x - x.detach()) + withNoGrad { try x.detach().fakeQuantized(encoding.encoding(), .u8) }
     }
 }

@@ -1,0 +1,52 @@
+import DyadFormats
+import DyadTensor
+
+/// Learned rounding: Ŵ = s · clamp(⌊V + ½⌋) with a latent weight V in units of a step and row scales s = s₀·eʳ.
+///
+/// V starts within the bins of the given integers, as near to the float weight as they permit: learning begins at exactly
+/// the given solution, and the weights that its rounding had to decide against their float value are the first to change.
+/// The gradient passes the rounding straight through and is masked outside the range.
+final class LatentWeight: LearnableWeight {
+    private let latent: Tensor
+    private let logScale: Tensor
+    private let start: QuantizedWeight
+    private let initialScale: Tensor
+    private let unit: Tensor
+
+    /// How near to the edge of its bin a latent weight may begin.
+    private static let margin = 0.49
+
+    private var largest: Int { Int(WeightQuantizer.largest(bits: start.bits)) }
+
+    var parameters: [LearnableParameter] {
+        [
+            LearnableParameter(kind: .weightScales, tensor: logScale),
+            LearnableParameter(kind: .rounding, tensor: latent, unit: Double(largest)),
+        ]
+    }
+
+    /// Creates the parameters from a rounded weight and the float weight that it approximates.
+    init(_ start: QuantizedWeight, float: Tensor) throws(DyadError) {
+        self.start = start
+        unit = try Tensor(scalar: Float(1))
+        initialScale = try Tensor(start.scales, shape: [start.rows, 1])
+        let integers = try Tensor(start.integers, shape: [start.rows, start.columns]).to(.float32)
+        let offset = try (float.to(.float32) / initialScale - integers).clamp(-Self.margin, Self.margin)
+        latent = try (integers + offset).detach().requiresGrad(true)
+        logScale = try Tensor.zeros([start.rows, 1]).requiresGrad(true)
+    }
+
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor {
+        try latent.fakeQuantize(scale: unit, range: -largest...largest) * (logScale.exp() * initialScale)
+    }
+
+    func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight {
+        try withNoGrad { () throws(DyadError) in
+            let integers = try latent.fakeQuantize(scale: unit, range: -largest...largest)
+            let scales = try logScale.exp() * initialScale
+            return QuantizedWeight(
+                rows: start.rows, columns: start.columns, bits: start.bits, integers: try integers.toArray(Int8.self),
+                scales: try scales.toArray(Float.self))
+        }
+    }
+}

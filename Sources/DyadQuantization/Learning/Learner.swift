@@ -1,0 +1,237 @@
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+
+/// Runs one stage of learning, from a calibration's result to a better one.
+///
+/// The float weights never change: they are the teacher, and what transforms and rounding start from. Memory of a stage over
+/// the whole network: the float model, for learned rounding four more numbers for every weight (latent, gradient, two
+/// moments), and the activations of one batch. Block by block: one block of that, and the hidden states of the windows.
+struct Learner {
+    let recipe: Recipe
+    let stage: Recipe.Learning
+    /// Which of the recipe's stages this is.
+    let index: Int
+    let windows: [[Int32]]
+    let exponentialType: IntegerType
+    let seed: UInt64
+    let run: RunDirectory?
+    let progress: ProgressReporter?
+
+    /// Windows on which start and end are compared, and 16-bit ranges are measured.
+    private static let checkWindows = 8
+    /// Windows that learning block by block holds in memory.
+    private static let blockWindows = 128
+
+    /// What a stage leaves behind.
+    struct Outcome {
+        /// The float decoder with the learnt transforms folded in: the same function as before.
+        var folded: Decoder
+        var result: Calibrator.Result
+    }
+
+    /// Learns.
+    func run(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
+        stage.objective == .block ? try runBlocks(folded, start) : try runNetwork(folded, start)
+    }
+
+    private func batches(of count: Int) throws(DyadError) -> BatchOrder {
+        try BatchOrder(count: count, batch: stage.batch, seed: seed &+ UInt64(index))
+    }
+
+    // MARK: The whole network
+
+    private func runNetwork(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
+        let problem = try LearningProblem(
+            stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType)
+        let network = try NetworkLoss(problem)
+        let check = stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)).map { windows[$0] }
+        let before = try network.value(check)
+        let loop = LearningLoop(problem: problem, name: "stage-\(index)", run: run, progress: progress)
+        let finished = try loop.run(order: try batches(of: windows.count), phase: "learn", of: 1) { batch, step in
+            try network.backward(batch.map { windows[$0] }, step: step)
+        }
+        let after = finished ? try network.value(check) : .nan
+        guard after <= before else {
+            run?.log(["stage": .integer(index), "rolled_back": true, "before": .measured(before), "after": .measured(after)])
+            progress?.update(
+                phase: "learn", completed: stage.steps, total: stage.steps,
+                note: "rolled back: the loss on check windows went from \(before) to \(after)")
+            return Outcome(folded: folded, result: start)
+        }
+        run?.log(["stage": .integer(index), "before": .measured(before), "after": .measured(after)])
+        var result = start
+        try problem.store(in: &result)
+        try problem.measureWideRanges(&result) { observer in
+            for window in check {
+                let hidden = try problem.student.hiddenStates([window], visitor: observer)
+                _ = try problem.student.normalizedHidden(hidden, visitor: observer)
+            }
+        }
+        let learnt = try problem.folded.copy()
+        try problem.fold(into: learnt)
+        return Outcome(folded: learnt, result: result)
+    }
+
+    // MARK: Block by block
+
+    private func runBlocks(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
+        var outcome = Outcome(folded: try folded.copy(), result: start)
+        let windows = Array(windows.prefix(Self.blockWindows))
+        let teacher = try folded.copy()
+        teacher.attentionForm = .softmax
+        var targets = try windows.map { window in try withNoGrad { try teacher.embed([window]) } }
+        var inputs = targets
+        if let embedding = start.weights[WeightKey(.embedding)] {
+            let rounded = try folded.copy()
+            rounded.weights.embedding = try embedding.tensor()
+            inputs = try windows.map { window in try withNoGrad { try rounded.embed([window]) } }
+        }
+        for layer in 0..<folded.configuration.layerCount {
+            targets = try targets.map { x in try withNoGrad { try teacher.blockForward(layer, x) } }
+            let problem = try LearningProblem(
+                stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+            let block = BlockLoss(problem: problem, layer: layer, inputs: inputs, targets: targets)
+            let check = Array(stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)))
+            let before = try block.value(check)
+            let loop = LearningLoop(
+                problem: problem, name: "stage-\(index)-block-\(layer)", run: run, progress: progress)
+            let finished = try loop.run(
+                order: try batches(of: windows.count), phase: "learn block \(layer + 1)",
+                of: folded.configuration.layerCount
+            ) { batch, _ in try block.backward(batch) }
+            let after = finished ? try block.value(check) : .nan
+            run?.log([
+                "stage": .integer(index), "block": .integer(layer), "before": .measured(before), "after": .measured(after),
+                "rolled_back": .bool(!(after <= before)),
+            ])
+            var used = problem
+            if !(after <= before) {
+                progress?.update(
+                    phase: "learn", completed: layer + 1, total: folded.configuration.layerCount,
+                    note: "block \(layer) rolled back: its error went from \(before) to \(after)")
+                used = try LearningProblem(
+                    stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+            }
+            try used.store(in: &outcome.result)
+            let learnt = try used.folded.copy()
+            try used.fold(into: learnt)
+            outcome.folded.weights.blocks[layer] = learnt.weights.blocks[layer]
+            if let turned = learnt.prefix, let kept = outcome.folded.prefix {
+                var blocks = kept.blocks
+                blocks[layer] = turned.blocks[layer]
+                outcome.folded.prefix = Prefix(tokens: kept.tokens, blocks: blocks)
+            }
+            var outputs: [Tensor] = []
+            try used.measureWideRanges(&outcome.result) { observer in
+                outputs = try inputs.map { try used.student.blockForward(layer, $0, visitor: observer) }
+            }
+            inputs = outputs
+        }
+        return outcome
+    }
+}
+
+/// The loss of the whole network on windows of text.
+private struct NetworkLoss {
+    private let problem: LearningProblem
+    private let teacher: Decoder
+    private let objective: OutputObjective
+
+    init(_ problem: LearningProblem) throws {
+        self.problem = problem
+        teacher = try problem.folded.copy()
+        // The same function in real numbers, with libtorch's fused attention.
+        teacher.attentionForm = .softmax
+        func head(_ decoder: Decoder) -> LinearWeights {
+            decoder.weights.head ?? LinearWeights(weight: decoder.weights.embedding)
+        }
+        objective = OutputObjective(teacherHead: head(teacher), studentHead: head(problem.student))
+    }
+
+    /// The student's output that the objective looks at, `[n, hidden]`, in the basis of the teacher.
+    private func output(_ batch: [[Int32]]) throws -> Tensor {
+        problem.visitor.beginPass()
+        var x = try problem.student.hiddenStates(batch, visitor: problem.visitor)
+        if problem.stage.objective != .lastHidden {
+            x = try problem.student.normalizedHidden(x, visitor: problem.visitor)
+        }
+        x = try x.reshape([-1, problem.folded.configuration.hiddenSize])
+        return try problem.visitor.residual?.rotate(x, inverse: true) ?? x
+    }
+
+    private func loss(_ output: Tensor, _ batch: [[Int32]]) throws -> (loss: Double, gradient: Tensor) {
+        let student = try output.detach()
+        if problem.stage.objective == .crossEntropy {
+            var next: [Int64] = []
+            for window in batch { next += window.dropFirst().map { Int64($0) } + [-1] }
+            return try objective.crossEntropy(student: student, tokens: next)
+        }
+        return try withNoGrad {
+            let hidden = try teacher.hiddenStates(batch)
+            let shape = student.shape
+            if problem.stage.objective == .lastHidden {
+                let difference = try student - hidden.reshape(shape)
+                let mean = try difference.square().mean(dtype: .float64).item()
+                return (mean, try difference * (2 / Double(student.count)))
+            }
+            return try objective.divergence(
+                student: student, teacher: try teacher.normalizedHidden(hidden).reshape(shape))
+        }
+    }
+
+    /// The loss of a batch; adds its gradient to the parameters.
+    func backward(_ batch: [[Int32]], step: Int) throws -> Double {
+        let local = problem.stage.localWeight > 0 && step < problem.stage.localSteps
+        problem.visitor.collectsLocalErrors = local
+        let output = try output(batch)
+        let (loss, gradient) = try loss(output, batch)
+        guard loss.isFinite else { return loss }
+        try output.backward(gradient: gradient)
+        if local, let first = problem.visitor.localErrors.first {
+            var sum = first
+            for term in problem.visitor.localErrors.dropFirst() { sum = try sum + term }
+            if sum.requiresGrad { try (sum * problem.stage.localWeight).backward() }
+        }
+        problem.visitor.collectsLocalErrors = false
+        problem.visitor.beginPass()
+        return loss
+    }
+
+    /// The mean loss over windows.
+    func value(_ windows: [[Int32]]) throws -> Double {
+        try withNoGrad {
+            try windows.map { try loss(try output([$0]), [$0]).loss }.reduce(0, +) / Double(max(windows.count, 1))
+        }
+    }
+}
+
+/// The squared error of one block's output, on the output of the quantised network before it.
+private struct BlockLoss {
+    let problem: LearningProblem
+    let layer: Int
+    let inputs: [Tensor]
+    let targets: [Tensor]
+
+    func backward(_ batch: [Int]) throws -> Double {
+        problem.visitor.beginPass()
+        let x = try Tensor.cat(batch.map { inputs[$0] }, dim: 0)
+        let target = try Tensor.cat(batch.map { targets[$0] }, dim: 0)
+        let output = try problem.student.blockForward(layer, x, visitor: problem.visitor)
+        let loss = try output.meanSquaredError(target)
+        let value = try loss.item()
+        if value.isFinite { try loss.backward() }
+        return value
+    }
+
+    func value(_ windows: [Int]) throws -> Double {
+        problem.visitor.beginPass()
+        return try withNoGrad {
+            try windows.map { window in
+                try problem.student.blockForward(layer, inputs[window], visitor: problem.visitor)
+                    .meanSquaredError(targets[window]).item()
+            }.reduce(0, +) / Double(max(windows.count, 1))
+        }
+    }
+}

@@ -1,0 +1,228 @@
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+
+/// What one stage learns: the parameters around a calibration's result, the student network, and how both become a result
+/// again.
+struct LearningProblem {
+    let stage: Recipe.Learning
+    /// The float decoder that the transforms start from.
+    let folded: Decoder
+    /// The same with the embedding and head of the program.
+    let student: Decoder
+    let visitor: LearningVisitor
+    private let start: Calibrator.Result
+    private let grids: SiteGrids
+
+    /// - Parameter layer: the only layer whose parameters exist; nil for all.
+    init(
+        _ stage: Recipe.Learning, recipe: Recipe, folded: Decoder, start: Calibrator.Result, exponentialType: IntegerType,
+        layer: Int? = nil
+    ) throws {
+        (self.stage, self.start) = (stage, start)
+        let folded = try folded.copy()
+        if stage.rates.scalings > 0, stage.scalings.contains(.norms) { try Self.giveGains(folded) }
+        self.folded = folded
+        grids = SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil)
+        student = try folded.copy()
+        func isWanted(_ other: Int?) -> Bool { layer == nil || layer == other }
+
+        var encodings: [SiteKey: LearnableEncoding] = [:]
+        for (key, encoding) in start.encodings where isWanted(key.layer) {
+            guard let grid = grids.grid(key), grid != .centred16 else { continue }
+            guard stage.activations == .all || key.site.isLinearInput(of: folded) else { continue }
+            encodings[key] = try LearnableEncoding(encoding, grid: grid)
+        }
+        var weights: [WeightKey: any LearnableWeight] = [:]
+        for (key, rounded) in start.weights {
+            guard let float = folded.weights[key] else { continue }
+            if key.layer == nil {
+                // Rounded by the program; a learnt R1 turns them, which leaves them as float here.
+                if stage.rates.rotations == 0 { student.weights[key] = try rounded.tensor() }
+            } else if isWanted(key.layer), stage.quantizesWeights {
+                if stage.rates.rounding > 0 || stage.rates.weightScales > 0 {
+                    weights[key] = try LatentWeight(rounded, float: float)
+                } else if stage.rates.clipping > 0 || stage.learnsTransforms {
+                    weights[key] = try ClippedWeight(rows: rounded.rows, bits: rounded.bits)
+                } else {
+                    weights[key] = try FixedWeight(rounded)
+                }
+            }
+        }
+        var transforms: [any LearnableTransform] = []
+        var residual: LearnableRotation?
+        if stage.rates.scalings > 0 {
+            transforms += try LearnableScaling.all(stage.scalings, of: folded).filter { isWanted($0.layer) }
+        }
+        if stage.rates.rotations > 0 {
+            if recipe.rotation.values {
+                for layer in folded.weights.blocks.indices {
+                    transforms.append(try LearnableRotation(layer: layer, configuration: folded.configuration))
+                }
+            }
+            if recipe.rotation.residual {
+                residual = try LearnableRotation(layer: nil, configuration: folded.configuration)
+            }
+        }
+        visitor = LearningVisitor(
+            encodings: encodings, weights: weights, transforms: transforms, residual: residual,
+            exponentialType: exponentialType)
+        for parameter in visitor.parameters where rate(parameter) == 0 { try parameter.tensor.requiresGrad(false) }
+    }
+
+    /// Norms whose gain is all ones get an explicit one, so that a scaling has something to divide.
+    private static func giveGains(_ decoder: Decoder) throws {
+        let ones = try Tensor.ones([decoder.configuration.hiddenSize])
+        for layer in decoder.weights.blocks.indices {
+            if decoder.weights.blocks[layer].inputNorm != nil, decoder.weights.blocks[layer].inputNorm?.gain == nil {
+                decoder.weights.blocks[layer].inputNorm?.gain = ones
+            }
+            if decoder.weights.blocks[layer].feedForwardNorm != nil,
+                decoder.weights.blocks[layer].feedForwardNorm?.gain == nil
+            {
+                decoder.weights.blocks[layer].feedForwardNorm?.gain = ones
+            }
+        }
+    }
+
+    /// The parameters that are learnt.
+    var parameters: [LearnableParameter] { visitor.parameters.filter { rate($0) > 0 } }
+
+    /// The highest learning rate of a parameter.
+    func rate(_ parameter: LearnableParameter) -> Double {
+        let rates = stage.rates
+        let rate =
+            switch parameter.kind {
+            case .activations: rates.activations
+            case .clipping: rates.clipping
+            case .weightScales: rates.weightScales
+            case .rounding: rates.rounding
+            case .scalings: rates.scalings
+            case .rotations: rates.rotations
+            }
+        return rate * parameter.unit
+    }
+
+    /// An optimiser with one group for each learning rate.
+    func optimizer() -> any Optimizer {
+        var rates: [Double] = []
+        for parameter in parameters where !rates.contains(rate(parameter)) { rates.append(rate(parameter)) }
+        let groups = rates.map { value in
+            ParameterGroup(parameters.filter { rate($0) == value }.map(\.tensor), learningRate: value)
+        }
+        return stage.optimizer == .sgd ? SGD(groups) : AdamW(groups)
+    }
+
+    // MARK: What was learnt
+
+    /// Writes encodings and integers of the problem's parameters into a result.
+    func store(in result: inout Calibrator.Result) throws {
+        visitor.beginPass()
+        if stage.rates.activations > 0 {
+            for (key, encoding) in visitor.encodings { result.encodings[key] = try encoding.encoding() }
+        }
+        try withNoGrad {
+            for (key, weight) in visitor.weights {
+                guard let float = folded.weights[key] else { continue }
+                result.weights[key] = try weight.rounded(try visitor.transformed(key, float))
+            }
+        }
+        visitor.beginPass()
+    }
+
+    /// Folds the transforms into the weights of `decoder` (which has the problem's float weights) in float64.
+    func fold(into decoder: Decoder) throws {
+        guard stage.learnsTransforms else { return }
+        visitor.beginPass()
+        try withNoGrad {
+            for key in decoder.weights.keys {
+                guard let weight = folded.weights[key] else { continue }
+                decoder.weights[key] = try visitor.transformed(key, weight.to(.float64)).to(weight.dtype).contiguous()
+            }
+            if let prefix = decoder.prefix {
+                func turned(_ x: Tensor, _ site: SiteKey.Site, _ layer: Int) throws -> Tensor {
+                    var wide = try x.unsqueeze(0).to(.float64)
+                    for transform in visitor.transforms {
+                        wide = try transform.apply(prefix: SiteKey(site, layer: layer), wide)
+                    }
+                    return try wide.squeeze(0).to(x.dtype).contiguous()
+                }
+                let blocks = try prefix.blocks.enumerated().map { layer, block in
+                    Prefix.Block(
+                        keys: try turned(block.keys, .prefixKeys, layer),
+                        values: try turned(block.values, .prefixValues, layer))
+                }
+                decoder.prefix = Prefix(tokens: prefix.tokens, blocks: blocks)
+            }
+        }
+        visitor.beginPass()
+    }
+
+    /// Ranges of the 16-bit tensors that `forward` meets, into a result, with calibration's headroom ×2.
+    func measureWideRanges(_ result: inout Calibrator.Result, _ forward: (any SiteVisitor) throws -> Void) throws {
+        let observer = ExtremesVisitor(inner: visitor, grids: grids)
+        visitor.beginPass()
+        try withNoGrad { try forward(observer) }
+        visitor.beginPass()
+        for (key, range) in observer.ranges {
+            result.encodings[key] = Grid.centred16.encoding(low: 2 * range.low, high: 2 * range.high)
+        }
+    }
+}
+
+/// A weight that a stage rounds but does not learn.
+final class FixedWeight: LearnableWeight {
+    private let weight: QuantizedWeight
+    private let value: Tensor
+    var parameters: [LearnableParameter] { [] }
+
+    init(_ weight: QuantizedWeight) throws(DyadError) { (self.weight, value) = (weight, try weight.tensor()) }
+
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor { value }
+    func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight { weight }
+}
+
+extension QuantizedWeight {
+    /// The real weight as a tensor.
+    func tensor() throws(DyadError) -> Tensor { try Tensor(dequantized, shape: [rows, columns]) }
+}
+
+extension SiteKey.Site {
+    /// Whether a linear of the blocks reads this tensor.
+    func isLinearInput(of decoder: Decoder) -> Bool {
+        switch self {
+        case .attentionNormOutput, .feedForwardNormOutput, .attentionOutput, .downInput: true
+        case .product: decoder.onlineRotation == nil
+        case .activationOutput: decoder.onlineRotation == nil && !decoder.configuration.gated
+        default: false
+        }
+    }
+}
+
+/// Notes the extremes of the 16-bit tensors on the way through another visitor.
+private final class ExtremesVisitor: SiteVisitor {
+    private(set) var ranges: [SiteKey: (low: Double, high: Double)] = [:]
+    private let inner: LearningVisitor
+    private let grids: SiteGrids
+    private var weights: [WeightKey: Tensor] = [:]
+
+    init(inner: LearningVisitor, grids: SiteGrids) { (self.inner, self.grids) = (inner, grids) }
+
+    func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {
+        if let known = weights[key] { return known }
+        let made = try inner.weight(key, w)
+        weights[key] = made
+        return made
+    }
+
+    func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
+        let result = try inner.visit(key, x)
+        if grids.grid(key) == .centred16 {
+            let (low, high) = try result.extrema()
+            let known = ranges[key] ?? (0, 0)
+            ranges[key] = (min(known.low, low), max(known.high, high))
+        }
+        return result
+    }
+}
