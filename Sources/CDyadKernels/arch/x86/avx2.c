@@ -60,7 +60,8 @@ ALWAYS_INLINE void tile_8(const int16_t x[][CHUNK_GROUPS * 4], const int rows, c
       const __m256i evens = broadcast_group(&x[r][g * 4]), odds = broadcast_group(&x[r][g * 4 + 2]);
 #pragma clang loop unroll(full)
       for (int half = 0; half < 2; half++) {
-        const __m256i products = _mm256_add_epi32(_mm256_madd_epi16(evens, even[half]), _mm256_madd_epi16(odds, odd[half]));
+        const __m256i products =
+            _mm256_add_epi32(_mm256_madd_epi16(evens, even[half]), _mm256_madd_epi16(odds, odd[half]));
         sums[r][half] = _mm256_add_epi32(sums[r][half], products);
       }
     }
@@ -181,6 +182,73 @@ static inline void sylvester(int32_t *values, size_t count, size_t power) {
   }
 }
 
+// Eight integers to those at even and at odd places.
+ALWAYS_INLINE void split_lanes(const int64_t *from, __m256i out[2]) {
+  const __m256i first = load(from), second = load(from + 4);
+  out[0] = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(first, second), 0xD8);
+  out[1] = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(first, second), 0xD8);
+}
+
+// zero + (value >> shift), clamped to the bounds {low, high}. There is no arithmetic shift of 64 bits: without the sign,
+// value + 2^63 is shifted, and 2^63 >> shift taken off again (with zero, in `base`).
+ALWAYS_INLINE __m256i shifted(__m256i value, __m256i shift, __m256i base, __m256i low, __m256i high) {
+  const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+  value = _mm256_add_epi64(_mm256_srlv_epi64(_mm256_xor_si256(value, sign), shift), base);
+  value = _mm256_blendv_epi8(value, low, _mm256_cmpgt_epi64(low, value));
+  return _mm256_blendv_epi8(value, high, _mm256_cmpgt_epi64(value, high));
+}
+
+// Sums to outputs, eight channels at a time with their parameters in registers, even and odd channels apart as vpmuldq
+// takes them; a result takes the place of its sum.
+// (sum + offset) * m + half = sum * m + (offset * m + half), where sum * m is a product of 32-bit integers.
+ALWAYS_INLINE void finish_as(const dyad_linear *linear, int32_t *sums, const int planes, size_t tokens, size_t line,
+                             size_t channel, size_t channels, size_t row, void *y) {
+  const int64_t zero = linear->output.zero;
+  const __m256i low = _mm256_set1_epi64x(lowest(linear->output.type));
+  const __m256i high = _mm256_set1_epi64x(highest(linear->output.type));
+  for (size_t c = 0; c < channels; c += 8) {
+    __m256i multiplier[2], shift[2], constant[2], base[2];
+    int64_t constants[8], bases[8];
+    for (size_t i = 0; i < 8; i++) {
+      const int64_t s = linear->shifts[channel + c + i], half = (int64_t)1 << (s - 1);
+      constants[i] = linear->offsets[channel + c + i] * linear->multipliers[channel + c + i] + half;
+      bases[i] = zero - ((int64_t)1 << (63 - s));
+    }
+    split_lanes(linear->multipliers + channel + c, multiplier);
+    split_lanes(linear->shifts + channel + c, shift);
+    split_lanes(constants, constant);
+    split_lanes(bases, base);
+    for (size_t t = 0; t < tokens; t++) {
+      int32_t *from = sums + t * (size_t)planes * line + c;
+      __m256i result[2];
+#pragma clang loop unroll(full)
+      for (int odd = 0; odd < 2; odd++) {
+        const __m256i sum = odd ? _mm256_srli_epi64(load(from), 32) : load(from);
+        __m256i value = _mm256_mul_epi32(sum, multiplier[odd]);
+        if (planes == 2) {
+          const __m256i upper = odd ? _mm256_srli_epi64(load(from + line), 32) : load(from + line);
+          value = _mm256_add_epi64(value, _mm256_slli_epi64(_mm256_mul_epi32(upper, multiplier[odd]), 8));
+        }
+        result[odd] = shifted(_mm256_add_epi64(value, constant[odd]), shift[odd], base[odd], low, high);
+      }
+      save(from, _mm256_blend_epi32(result[0], _mm256_slli_epi64(result[1], 32), 0xAA));
+    }
+  }
+  for (size_t t = 0; t < tokens; t++)
+    store(linear->output.type, sums + t * (size_t)planes * line, channels, y, (row + t) * linear->outputs + channel);
+}
+
+static inline void finish_tile(const dyad_linear *linear, int32_t *sums, size_t planes, size_t tokens, size_t line,
+                               size_t channel, size_t channels, size_t row, void *y) {
+  if (planes == 2) {
+    finish_as(linear, sums, 2, tokens, line, channel, channels, row, y);
+  } else {
+    finish_as(linear, sums, 1, tokens, line, channel, channels, row, y);
+  }
+}
+
+#define DYAD_TILE_ROWS (2 * REGISTER_ROWS)
+#define DYAD_FINISH_TILE
 #define DYAD_ATTENTION_KERNEL
 #include "../../linear.h"
 #include "../../attention.h"
