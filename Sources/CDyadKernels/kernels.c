@@ -9,26 +9,43 @@ extern const dyad_kernels dyad_kernels_generic;
 #if defined(__x86_64__)
 #include <cpuid.h>
 
+extern const dyad_kernels dyad_kernels_avx2;
 extern const dyad_kernels dyad_kernels_avx512vnni;
 
-// The processor has the instructions, and the operating system saves the registers (XCR0).
-static bool has_avx512vnni(void) {
+// Whether the operating system saves all registers of the mask (of XCR0).
+static bool saves_registers(unsigned mask) {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || (c & bit_OSXSAVE) == 0) return false;
   unsigned low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 0xE6) != 0xE6) return false;  // SSE, AVX, mask registers, upper halves, registers 16 to 31
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  const unsigned foundation = 1u << 16, doubleword = 1u << 17, byte = 1u << 30, length = 1u << 31;
-  const unsigned avx2 = 1u << 5, bmi2 = 1u << 8, needed = foundation | doubleword | byte | length | avx2 | bmi2;
-  if ((b & needed) != needed || (c & (1u << 11)) == 0) return false;
-  return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & (1u << 5)) != 0;  // lzcnt
+  return (low & mask) == mask;
+}
+
+// Whether the processor has all extensions of the masks (leaf 7, registers b and c).
+static bool has_extensions(unsigned b_mask, unsigned c_mask) {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & b_mask) == b_mask && (c & c_mask) == c_mask;
+}
+
+static bool has_avx2(void) {
+  const unsigned avx2 = 1u << 5, bmi2 = 1u << 8;
+  unsigned a, b, c, d;
+  return saves_registers(0x06)  // SSE, AVX
+         && has_extensions(avx2 | bmi2, 0)
+         && __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & (1u << 5)) != 0;  // lzcnt
+}
+
+static bool has_avx512vnni(void) {
+  const unsigned foundation = 1u << 16, doubleword = 1u << 17, byte = 1u << 30, length = 1u << 31, vnni = 1u << 11;
+  return has_avx2() && saves_registers(0xE6)  // also mask registers, upper halves, registers 16 to 31
+         && has_extensions(foundation | doubleword | byte | length, vnni);
 }
 #endif
 
 const dyad_kernels *dyad_kernels_named(const char *name) {
   if (strcmp(name, dyad_kernels_generic.name) == 0) return &dyad_kernels_generic;
 #if defined(__x86_64__)
+  if (strcmp(name, dyad_kernels_avx2.name) == 0) return has_avx2() ? &dyad_kernels_avx2 : NULL;
   if (strcmp(name, dyad_kernels_avx512vnni.name) == 0) return has_avx512vnni() ? &dyad_kernels_avx512vnni : NULL;
 #endif
   return NULL;
@@ -37,6 +54,7 @@ const dyad_kernels *dyad_kernels_named(const char *name) {
 const dyad_kernels *dyad_kernels_best(void) {
 #if defined(__x86_64__)
   if (has_avx512vnni()) return &dyad_kernels_avx512vnni;
+  if (has_avx2()) return &dyad_kernels_avx2;
 #endif
   return &dyad_kernels_generic;
 }

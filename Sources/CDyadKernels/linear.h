@@ -5,9 +5,14 @@
 // and, if DYAD_FINISH_TILE is defined, of finish_tile (below).
 //
 // sums[row][block * 16 + c] = sum_k a[row * stride + k] * w[block * 16 + c][k], rows <= TILE_ROWS, blocks <= TILE_BLOCKS.
+// DYAD_TILE_ROWS, an even number, may be defined before.
+
+#ifndef DYAD_TILE_ROWS
+#define DYAD_TILE_ROWS 6
+#endif
 
 enum {
-  TILE_ROWS = 6,
+  TILE_ROWS = DYAD_TILE_ROWS,
   TILE_BLOCKS = 4,
   TILE_CHANNELS = TILE_BLOCKS * DYAD_BLOCK,
   // Activations of this size stay in the second-level cache while all weights pass by.

@@ -57,17 +57,11 @@ import Testing
         let shifts = (0..<blocks * 16).map { _ in Int64.random(in: shape.isWide ? 39...49 : 31...43, using: &generator)
         }
         let offsets = (0..<blocks * 16).map { _ in Int64.random(in: -1_000_000...1_000_000, using: &generator) }
-        let stored: [UInt8] =
-            shape.bits == 8
-            ? weights.map { UInt8(bitPattern: $0) }
-            : stride(from: 0, to: weights.count, by: 2).map {
-                UInt8(bitPattern: weights[$0]) & 15 | UInt8(bitPattern: weights[$0 + 1]) << 4
-            }
-        var panels = [Int8](repeating: 99, count: dyad_packed_weight_bytes(outputs, inputs, Int32(shape.bits)))
-        dyad_pack_weights(stored, outputs, inputs, Int32(shape.bits), 0, blocks, &panels)
+        let panels = packed(weights, shape)
 
         for (type, range) in [
-            (DYAD_U8, 0...255), (DYAD_U16, 0...65535), (DYAD_I32, Int64(Int32.min)...Int64(Int32.max)),
+            (DYAD_U8, 0...255), (DYAD_I8, -128...127), (DYAD_U16, 0...65535), (DYAD_I16, -32768...32767),
+            (DYAD_I32, Int64(Int32.min)...Int64(Int32.max)),
         ] as [(dyad_type, ClosedRange<Int64>)] {
             let zero: Int64 = type == DYAD_U8 ? 113 : type == DYAD_U16 ? 32768 : 0
             var expected: [Int64] = []
@@ -79,43 +73,115 @@ import Testing
                     expected.append(min(max(zero + scaled, range.lowerBound), range.upperBound))
                 }
             }
-            let found = panels.withUnsafeBufferPointer { panels in
-                multipliers.withUnsafeBufferPointer { multipliers in
-                    shifts.withUnsafeBufferPointer { shifts in
-                        offsets.withUnsafeBufferPointer { offsets -> [Int64] in
-                            var linear = dyad_linear(
-                                inputs: inputs, outputs: outputs, weight_bits: Int32(shape.bits),
-                                input_type: int32(shape.isWide ? DYAD_U16 : DYAD_U8), panels: panels.baseAddress,
-                                multipliers: multipliers.baseAddress, shifts: shifts.baseAddress,
-                                offsets: offsets.baseAddress,
-                                output: dyad_format(type: int32(type), zero: Int32(zero)))
-                            var scratch = [UInt8](repeating: 7, count: dyad_linear_scratch_bytes(&linear, rows) + 64)
-                            let narrow = x.map { UInt8(truncatingIfNeeded: $0) } + [UInt8](repeating: 200, count: 64)
-                            let wide = x + [UInt16](repeating: 40000, count: 32)
-                            let count = rows * outputs
-                            // In two calls, so that blocks are found at their own place.
-                            func run<T: FixedWidthInteger>(_ y: [T]) -> [Int64] {
-                                var y = y
-                                for (first, n) in [(0, blocks / 2), (blocks / 2, blocks - blocks / 2)] where n > 0 {
-                                    if shape.isWide {
-                                        kernels.linear(&linear, wide, rows, first, n, &y, &scratch)
-                                    } else {
-                                        kernels.linear(&linear, narrow, rows, first, n, &y, &scratch)
-                                    }
+            let found = self.outputs(
+                of: kernels, shape, x: x, panels: panels, multipliers: multipliers, shifts: shifts, offsets: offsets,
+                type: type, zero: zero)
+            let isEqual = found == expected  // not inside #expect, which would describe the difference of long arrays
+            #expect(isEqual, "\(set), output \(type)")
+        }
+    }
+
+    /// Products at the ends of their ranges, every nibble, every number of rows of a tile, and rescales whose products
+    /// fill 64 bits.
+    @Test(arguments: sets, [8, 4])
+    func extremeProductsAreExact(_ set: String, _ bits: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(bits))
+        let kernels = try table(set)
+        let activations: [UInt16] = [0, 1, 127, 128, 254, 255]
+        let levels: [Int8] = bits == 4 ? Array(-8...7) : [-128, -127, -1, 0, 1, 126, 127]
+        for (inputs, outputs) in [(2, 1), (6, 3), (8, 17), (32, 31), (66, 33), (1026, 65), (2052, 97)] {
+            var weights = (0..<inputs * outputs).map { _ in levels.randomElement(using: &generator) ?? 0 }
+            for i in 0..<inputs {
+                weights[i] = levels[0]
+                weights[(outputs - 1) * inputs + i] = outputs > 1 ? levels[levels.count - 1] : levels[0]
+            }
+            for rows in 1...13 {
+                let shape = LinearCase(inputs: inputs, outputs: outputs, rows: rows, bits: bits, isWide: false)
+                var x = (0..<inputs * rows).map { _ in activations.randomElement(using: &generator) ?? 0 }
+                for i in 0..<inputs { x[(rows - 1) * inputs + i] = 255 }
+                let channels = (outputs + 15) / 16 * 16
+                let shifts = (0..<channels).map { _ in Int64.random(in: 1...62, using: &generator) }
+                let offsets = (0..<channels).map { _ in
+                    let bound = Int64(1) << Int64.random(in: 0...45, using: &generator)
+                    return Int64.random(in: -bound...bound, using: &generator)
+                }
+                let multipliers = (0..<channels).map { c -> Int64 in
+                    let largest = Int64(inputs) * 255 * 128 + abs(offsets[c])
+                    return min((Int64.max - 1 << (shifts[c] - 1)) / largest, 1 << 31 - 1)
+                }
+                let found = self.outputs(
+                    of: kernels, shape, x: x, panels: packed(weights, shape), multipliers: multipliers, shifts: shifts,
+                    offsets: offsets, type: DYAD_I32, zero: -5)
+                var expected: [Int64] = []
+                for row in 0..<rows {
+                    for channel in 0..<outputs {
+                        var sum = offsets[channel]
+                        for i in 0..<inputs { sum += Int64(x[row * inputs + i]) * Int64(weights[channel * inputs + i]) }
+                        let scaled = (sum * multipliers[channel] + 1 << (shifts[channel] - 1)) >> shifts[channel]
+                        expected.append(min(max(scaled - 5, Int64(Int32.min)), Int64(Int32.max)))
+                    }
+                }
+                let isEqual = found == expected
+                #expect(isEqual, "\(set), \(shape)")
+            }
+        }
+    }
+
+    /// Weights [outputs, inputs] as the kernels read them.
+    private func packed(_ weights: [Int8], _ shape: LinearCase) -> [Int8] {
+        let stored: [UInt8] =
+            shape.bits == 8
+            ? weights.map { UInt8(bitPattern: $0) }
+            : stride(from: 0, to: weights.count, by: 2).map {
+                UInt8(bitPattern: weights[$0]) & 15 | UInt8(bitPattern: weights[$0 + 1]) << 4
+            }
+        let (inputs, outputs, bits) = (shape.inputs, shape.outputs, Int32(shape.bits))
+        var panels = [Int8](repeating: 99, count: dyad_packed_weight_bytes(outputs, inputs, bits))
+        dyad_pack_weights(stored, outputs, inputs, bits, 0, (outputs + 15) / 16, &panels)
+        return panels
+    }
+
+    /// What a set's linear kernel computes.
+    private func outputs(
+        of kernels: dyad_kernels, _ shape: LinearCase, x: [UInt16], panels: [Int8], multipliers: [Int64],
+        shifts: [Int64], offsets: [Int64], type: dyad_type, zero: Int64
+    ) -> [Int64] {
+        panels.withUnsafeBufferPointer { panels in
+            multipliers.withUnsafeBufferPointer { multipliers in
+                shifts.withUnsafeBufferPointer { shifts in
+                    offsets.withUnsafeBufferPointer { offsets -> [Int64] in
+                        let (rows, blocks) = (shape.rows, (shape.outputs + 15) / 16)
+                        var linear = dyad_linear(
+                            inputs: shape.inputs, outputs: shape.outputs, weight_bits: Int32(shape.bits),
+                            input_type: int32(shape.isWide ? DYAD_U16 : DYAD_U8), panels: panels.baseAddress,
+                            multipliers: multipliers.baseAddress, shifts: shifts.baseAddress,
+                            offsets: offsets.baseAddress,
+                            output: dyad_format(type: int32(type), zero: Int32(zero)))
+                        var scratch = [UInt8](repeating: 7, count: dyad_linear_scratch_bytes(&linear, rows) + 64)
+                        let narrow = x.map { UInt8(truncatingIfNeeded: $0) } + [UInt8](repeating: 200, count: 64)
+                        let wide = x + [UInt16](repeating: 40000, count: 32)
+                        // In two calls, so that blocks are found at their own place.
+                        func run<T: FixedWidthInteger>(_: T.Type) -> [Int64] {
+                            var y = [T](repeating: 0, count: rows * shape.outputs)
+                            for (first, n) in [(0, blocks / 2), (blocks / 2, blocks - blocks / 2)] where n > 0 {
+                                if shape.isWide {
+                                    kernels.linear(&linear, wide, rows, first, n, &y, &scratch)
+                                } else {
+                                    kernels.linear(&linear, narrow, rows, first, n, &y, &scratch)
                                 }
-                                return y.map { Int64($0) }
                             }
-                            switch type {
-                            case DYAD_U8: return run([UInt8](repeating: 0, count: count))
-                            case DYAD_U16: return run([UInt16](repeating: 0, count: count))
-                            default: return run([Int32](repeating: 0, count: count))
-                            }
+                            return y.map { Int64($0) }
+                        }
+                        switch type {
+                        case DYAD_U8: return run(UInt8.self)
+                        case DYAD_I8: return run(Int8.self)
+                        case DYAD_U16: return run(UInt16.self)
+                        case DYAD_I16: return run(Int16.self)
+                        default: return run(Int32.self)
                         }
                     }
                 }
             }
-            let isEqual = found == expected  // not inside #expect, which would describe the difference of long arrays
-            #expect(isEqual, "\(set), output \(type)")
         }
     }
 

@@ -198,7 +198,7 @@ typedef struct {
 
 // One complete set of kernels for one instruction set.
 typedef struct {
-  const char *name;  // "generic", "avx512vnni"
+  const char *name;  // "generic", "avx2", "avx512vnni"
 
   // Rows 0 ..< rows of x [rows, inputs], channels of the blocks first_block ..< first_block + blocks, into y [rows, outputs].
   void (*linear)(const dyad_linear *linear, const void *x, size_t rows, size_t first_block, size_t blocks, void *y,

@@ -14,11 +14,11 @@ public struct KernelSet: Sendable, Equatable {
     // Points to a constant of the C target: never freed, never changed.
     nonisolated(unsafe) let table: UnsafePointer<dyad_kernels>
 
-    /// `generic` or `avx512vnni`.
+    /// `generic`, `avx2` or `avx512vnni`.
     public var name: String { String(cString: table.pointee.name) }
 
     /// The sets that exist, best first; a machine runs some of them.
-    public static let names = ["avx512vnni", "generic"]
+    public static let names = ["avx512vnni", "avx2", "generic"]
 
     /// The sets that this machine can run, best first.
     public static var available: [KernelSet] { names.compactMap { try? KernelSet(named: $0) } }
