@@ -138,7 +138,8 @@ extension Recipe.Learning {
         localSteps = try section.integer("local-steps", in: 0...1_000_000) ?? localSteps
         recalibrates = try section.boolean("recalibrate") ?? recalibrates
         guard var part = try section.section("rates") else {
-            throw section.error("rates", found: "nothing", expected: "a learning rate for at least one kind of parameter")
+            throw section.error(
+                "rates", found: "nothing", expected: "a learning rate for at least one kind of parameter")
         }
         let most = 10.0
         rates.activations = try part.number("activations", in: 0...most) ?? 0
@@ -155,7 +156,8 @@ extension Recipe.Learning {
         }
         if objective == .block, rates.rotations > 0 || localWeight > 0 {
             throw section.error(
-                "objective", found: "block-output with rotations or a local term", expected: "an objective of the whole network")
+                "objective", found: "block-output with rotations or a local term",
+                expected: "an objective of the whole network")
         }
     }
 }

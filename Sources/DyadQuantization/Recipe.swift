@@ -196,9 +196,13 @@ public struct Recipe: Equatable, Sendable {
 
     private static func text(of value: Any) -> String {
         let mirror = Mirror(reflecting: value)
-        if mirror.displayStyle == .set { return "[" + mirror.children.map { text(of: $0.value) }.sorted().joined(separator: ",") + "]" }
+        if mirror.displayStyle == .set {
+            return "[" + mirror.children.map { text(of: $0.value) }.sorted().joined(separator: ",") + "]"
+        }
         guard !mirror.children.isEmpty, mirror.displayStyle != .enum else { return "\(value)" }
-        return "(" + mirror.children.map { ($0.label.map { $0 + ":" } ?? "") + text(of: $0.value) }.joined(separator: ",") + ")"
+        return "("
+            + mirror.children.map { ($0.label.map { $0 + ":" } ?? "") + text(of: $0.value) }.joined(separator: ",")
+            + ")"
     }
 
     /// Whether an activation tensor of the graph is promoted to 16 bit.

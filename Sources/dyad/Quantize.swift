@@ -23,7 +23,10 @@ struct Quantize: ParsableCommand {
     var context: Int?
     @Option(help: "Seed of the rotations and of self-written text.") var seed: UInt64 = 0
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
-    @Option(name: .customLong("run"), help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).") var runDirectory: String?
+    @Option(
+        name: .customLong("run"),
+        help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).")
+    var runDirectory: String?
     @Flag(help: "Continue the learning run that is there.") var resume = false
     @Flag(help: "Print the report as JSON.") var json = false
 

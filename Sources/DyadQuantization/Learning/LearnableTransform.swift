@@ -59,7 +59,8 @@ final class LearnableScaling: LearnableTransform {
         for layer in decoder.weights.blocks.indices {
             func add(_ pair: Recipe.Smoothing.Site, isFeedForward: Bool = false) throws(DyadError) {
                 result.append(
-                    try LearnableScaling(pair, isFeedForward: isFeedForward, layer: layer, configuration: configuration))
+                    try LearnableScaling(pair, isFeedForward: isFeedForward, layer: layer, configuration: configuration)
+                )
             }
             if sites.contains(.norms) {
                 if decoder.weights.blocks[layer].inputNorm != nil { try add(.norms) }

@@ -38,7 +38,8 @@ final class ClippedWeight: LearnableWeight {
     }
 
     private func scales(_ w: Tensor) throws(DyadError) -> Tensor {
-        try (logit.sigmoid() * w.abs().amax([1], keepDim: true) / Double(largest)).clamp(Float(1e-30), nil).reshape([-1])
+        try (logit.sigmoid() * w.abs().amax([1], keepDim: true) / Double(largest)).clamp(Float(1e-30), nil).reshape([-1]
+        )
     }
 
     func quantized(_ w: Tensor) throws(DyadError) -> Tensor {

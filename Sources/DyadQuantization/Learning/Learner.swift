@@ -46,7 +46,9 @@ struct Learner {
         let problem = try LearningProblem(
             stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType)
         let network = try NetworkLoss(problem)
-        let check = stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)).map { windows[$0] }
+        let check = stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)).map {
+            windows[$0]
+        }
         let before = try network.value(check)
         let loop = LearningLoop(problem: problem, name: "stage-\(index)", run: run, progress: progress)
         let finished = try loop.run(order: try batches(of: windows.count), phase: "learn", of: 1) { batch, step in
@@ -54,7 +56,9 @@ struct Learner {
         }
         let after = finished ? try network.value(check) : .nan
         guard after <= before else {
-            run?.log(["stage": .integer(index), "rolled_back": true, "before": .measured(before), "after": .measured(after)])
+            run?.log([
+                "stage": .integer(index), "rolled_back": true, "before": .measured(before), "after": .measured(after),
+            ])
             progress?.update(
                 phase: "learn", completed: stage.steps, total: stage.steps,
                 note: "rolled back: the loss on check windows went from \(before) to \(after)")
@@ -103,7 +107,8 @@ struct Learner {
             ) { batch, _ in try block.backward(batch) }
             let after = finished ? try block.value(check) : .nan
             run?.log([
-                "stage": .integer(index), "block": .integer(layer), "before": .measured(before), "after": .measured(after),
+                "stage": .integer(index), "block": .integer(layer), "before": .measured(before),
+                "after": .measured(after),
                 "rolled_back": .bool(!(after <= before)),
             ])
             var used = problem

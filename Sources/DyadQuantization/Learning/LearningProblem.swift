@@ -17,7 +17,8 @@ struct LearningProblem {
 
     /// - Parameter layer: the only layer whose parameters exist; nil for all.
     init(
-        _ stage: Recipe.Learning, recipe: Recipe, folded: Decoder, start: Calibrator.Result, exponentialType: IntegerType,
+        _ stage: Recipe.Learning, recipe: Recipe, folded: Decoder, start: Calibrator.Result,
+        exponentialType: IntegerType,
         layer: Int? = nil
     ) throws {
         (self.stage, self.start) = (stage, start)

@@ -30,7 +30,8 @@ public final class RunDirectory {
             let found = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
             guard found == text else {
                 throw DyadError(
-                    .mismatch, file: file, subject: Self.difference(found, settings), found: "a run with other settings",
+                    .mismatch, file: file, subject: Self.difference(found, settings),
+                    found: "a run with other settings",
                     expected: "the settings of this command",
                     remedy: "Repeat the command that started the run, or leave out --resume to start again.")
             }
@@ -108,7 +109,8 @@ public final class RunDirectory {
     /// Removes the snapshots of a run that is complete; settings and log stay.
     public func finish() throws(DyadError) {
         try flush()
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] where name.hasSuffix(Self.ending) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] where name.hasSuffix(Self.ending)
+        {
             try? FileManager.default.removeItem(atPath: path + "/" + name)
         }
     }
