@@ -16,6 +16,7 @@ struct Dyad: ParsableCommand {
 
     /// Runs the command; every ``DyadError`` becomes a line on standard error and its exit code.
     static func main() {
+        waitWithoutSpinning()
         // A closed pipe and a file-size limit become errors of the write that met them.
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
@@ -28,5 +29,17 @@ struct Dyad: ParsableCommand {
         } catch {
             exit(withError: error)
         }
+    }
+
+    /// Starts the program again with `OMP_WAIT_POLICY=passive`, unless the user decided: libtorch's OpenMP threads spin while
+    /// they wait for each other, and where another program wants the same cores they become some twenty times slower. OpenMP
+    /// reads the variable before `main`, and has no other way to change it.
+    private static func waitWithoutSpinning() {
+        #if os(Linux)
+            guard getenv("OMP_WAIT_POLICY") == nil, getenv("GOMP_SPINCOUNT") == nil else { return }
+            setenv("OMP_WAIT_POLICY", "passive", 1)
+            // On failure this process goes on as it is.
+            execv("/proc/self/exe", CommandLine.unsafeArgv)
+        #endif
     }
 }

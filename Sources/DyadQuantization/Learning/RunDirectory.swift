@@ -12,6 +12,8 @@ public final class RunDirectory {
     public let path: String
     /// Seconds between snapshots of one part. They do not change the result.
     public var interval = 240.0
+    /// For tests: the run ends with an error after so many snapshots, as if it were killed.
+    var stopAfter: Int?
     private let resumes: Bool
     private var last = ContinuousClock.now
     private var lines: [JSONValue] = []
@@ -104,6 +106,9 @@ public final class RunDirectory {
         try make().write(path + "/" + name + Self.ending)
         try flush()
         last = ContinuousClock.now
+        guard let left = stopAfter else { return }
+        stopAfter = left - 1
+        if left <= 1 { throw CancellationError() }
     }
 
     /// Removes the snapshots of a run that is complete; settings and log stay.

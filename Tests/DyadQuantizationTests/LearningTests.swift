@@ -1,0 +1,318 @@
+import DyadCheckpoint
+import DyadFormats
+import DyadGraph
+import DyadTensor
+import DyadTransformer
+import Foundation
+import Testing
+
+@testable import DyadQuantization
+
+/// Learnable parameters: they start at what calibration found, keep the float function, and what is folded is what was learnt.
+@Suite(.needsTorch) struct LearnableTests {
+    /// A calibrated tiny decoder and a problem around it.
+    struct Case {
+        let decoder: Decoder
+        let folded: Decoder
+        let result: Calibrator.Result
+        let recipe: Recipe
+
+        init(_ shape: Shape = .plain, bits: Int = 4, change: (inout Recipe) -> Void = { _ in }) throws {
+            var recipe = Recipe(name: "learn", summary: "a test")
+            recipe.weights.bits = bits
+            recipe.prefix = .tokens([1])
+            change(&recipe)
+            decoder = try tinyDecoder(shape)
+            let text = LearnableTests.text
+            folded = try Quantizer(recipe: recipe, seed: 3, context: 64).transformed(
+                decoder, tokenizer: tinyTokenizer(), text: text)
+            result = try Calibrator(
+                decoder: try folded.copy(), recipe: recipe, windows: text.calibration, exponentialType: .u8,
+                progress: nil
+            ).run()
+            self.recipe = recipe
+        }
+
+        func problem(_ change: (inout Recipe.Learning) -> Void) throws -> LearningProblem {
+            var stage = Recipe.Learning()
+            change(&stage)
+            return try LearningProblem(stage, recipe: recipe, folded: folded, start: result, exponentialType: .u8)
+        }
+    }
+
+    static var text: CalibrationText {
+        var random = Gaussian(seed: 21)
+        return CalibrationText(calibration: (0..<6).map { _ in random.tokens(24, below: 64) }, heldOut: [[1, 2, 3]])
+    }
+
+    private static let batch: [[Int32]] = {
+        var random = Gaussian(seed: 22)
+        return (0..<2).map { _ in random.tokens(20, below: 64) }
+    }()
+
+    /// Puts every parameter at a random distance from its start.
+    private func disturb(_ problem: LearningProblem, by deviation: Float) throws {
+        var random = Gaussian(seed: 23)
+        for parameter in problem.parameters {
+            let values = random.values(parameter.tensor.shape, deviation: deviation)
+            try withNoGrad { try parameter.tensor.addInPlace(try Tensor(values, shape: parameter.tensor.shape)) }
+        }
+        problem.visitor.beginPass()
+    }
+
+    /// Scalings, and rotations where the model has any, at random values change nothing when nothing is rounded.
+    @Test(arguments: Shape.all) func learntTransformsKeepTheLogits(shape: Shape) throws {
+        let rotates = shape.configuration.normKind == .rms && !shape.configuration.postNorms
+        for rotation in rotates ? [false, true] : [false] {
+            let test = try Case(shape) {
+                if rotation { $0.rotation = Recipe.Rotation(residual: true, values: true, online: true) }
+            }
+            let problem = try test.problem {
+                $0.rates.scalings = rotation ? 0 : 1
+                $0.rates.rotations = rotation ? 1 : 0
+            }
+            try disturb(problem, by: 0.2)
+            let folded = try problem.folded.copy()
+            let before = try withNoGrad { try folded.forward(Self.batch) }
+            try problem.fold(into: folded)
+            #expect(try difference(withNoGrad { try folded.forward(Self.batch) }, before) <= 2e-4)
+            let weight = WeightKey(rotation ? .qWeight : .vWeight, layer: 1)
+            let (now, then) = (try #require(folded.weights[weight]), try #require(test.folded.weights[weight]))
+            #expect(try difference(now, then) > 0.01)
+        }
+    }
+
+    /// Before and after folding, the quantised network puts out the same (research/mobilequant.md §7, check 3).
+    @Test func foldingKeepsTheQuantisedOutput() throws {
+        let test = try Case(bits: 8)
+        let problem = try test.problem { ($0.rates.scalings, $0.rates.clipping, $0.rates.activations) = (1, 1, 1) }
+        try disturb(problem, by: 0.1)
+        let before = try withNoGrad {
+            try problem.student.hiddenStates(Self.batch, visitor: problem.visitor)
+        }
+        var result = test.result
+        try problem.store(in: &result)
+        let folded = try problem.folded.copy()
+        try problem.fold(into: folded)
+        for (key, weight) in result.weights { folded.weights[key] = try weight.tensor() }
+        var encodings: [SiteKey: LearnableEncoding] = [:]
+        for (key, _) in problem.visitor.encodings {
+            let grid = SiteGrids(recipe: test.recipe, hasOnlineRotation: false).grid(key)
+            encodings[key] = try LearnableEncoding(try #require(result.encodings[key]), grid: try #require(grid))
+        }
+        let after = try withNoGrad {
+            try folded.hiddenStates(
+                Self.batch, visitor: LearningVisitor(encodings: encodings, weights: [:], exponentialType: .u8))
+        }
+        // A weight or an activation on the edge between two integers may fall to the other side in another order of operations.
+        let close = try ((before - after).abs() .<= 1e-3).to(.float32).mean().item()
+        #expect(close > 0.97)
+    }
+
+    @Test func rotationsStayOrthogonal() throws {
+        let test = try Case { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
+        let problem = try test.problem { $0.rates.rotations = 1 }
+        try disturb(problem, by: 0.5)
+        let rotations = problem.visitor.transforms.compactMap { $0 as? LearnableRotation } + [problem.visitor.residual]
+        #expect(rotations.count == 3)
+        for rotation in rotations { #expect(try #require(rotation).orthogonalityError() < 1e-12) }
+    }
+
+    @Test(arguments: [4, 8]) func latentWeightsStartAtTheGivenIntegers(bits: Int) throws {
+        let test = try Case(bits: bits) { $0.weights.rounding = .gptq }
+        let problem = try test.problem { $0.rates.rounding = 1e-3 }
+        var result = test.result
+        try problem.store(in: &result)
+        for (key, weight) in test.result.weights {
+            #expect(result.weights[key]?.integers == weight.integers && result.weights[key]?.scales == weight.scales)
+        }
+        #expect(problem.visitor.weights.count == 14)
+    }
+
+    @Test func encodingsStartAtCalibrationsAndKeepZeroOnTheGrid() throws {
+        let test = try Case()
+        let problem = try test.problem { $0.rates.activations = 1 }
+        for (key, encoding) in problem.visitor.encodings {
+            let (found, start) = (try encoding.encoding(), try #require(test.result.encodings[key]))
+            #expect(found.zeroPoint == start.zeroPoint && abs(found.scale / start.scale - 1) < 1e-5)
+        }
+        try disturb(problem, by: 2)
+        for encoding in problem.visitor.encodings.values {
+            let found = try encoding.encoding()
+            #expect((0...255).contains(found.zeroPoint) && found.scale > 0)
+            #expect(try encoding.quantized(Tensor(scalar: Float(0))).item() == 0)
+        }
+    }
+
+    /// The derivative of the quantised value with respect to both ends of the range, against central differences in float64 of
+    /// the function with its rounding held (research/mobilequant.md §7, check 2).
+    @Test func gradientsOfTheRangeMatchNumericalOnes() throws {
+        let encoding = try LearnableEncoding(Encoding(scale: 0.02, zeroPoint: 100), grid: .unsigned8)
+        let values: [Float] = [-3, -1.234, -0.071, 0.0033, 0.777, 2.9, 3.4, 5]
+        let x = try Tensor(values)
+        let ends = encoding.parameters.map(\.tensor)
+        try encoding.quantized(x).sum().backward()
+        let factor = 1 / (Double(values.count) * 255).squareRoot()
+        // x̂ = s (clamp(⌊x/s⌉ + z) − z): inside, the rounding error moves with s; outside, x̂ is the end of the range itself.
+        func held(_ low: Double, _ high: Double) -> Double {
+            let (s0, z0) = (0.02, 100.0)
+            let (lo, hi) = (-2.0 + 5.1 * low, 3.1 + 5.1 * high)
+            let s = (hi - lo) / 255, z = -lo / s
+            return values.reduce(0) { sum, value in
+                let v = Double(value) / s0
+                let n = (v + 0.5).rounded(.down)
+                if n + z0 < 0 { return sum + s * (0 - z) }
+                if n + z0 > 255 { return sum + s * (255 - z) }
+                // Straight through: n moves with v = x / s.
+                return sum + s * (Double(value) / s + n - v)
+            }
+        }
+        let h = 1e-6
+        let low = (held(h, 0) - held(-h, 0)) / (2 * h), high = (held(0, h) - held(0, -h)) / (2 * h)
+        let found = try ends.map { try #require(try $0.grad()).item() / factor }
+        #expect(abs(found[0] - low) < 1e-3 * abs(low) && abs(found[1] - high) < 1e-3 * abs(high))
+    }
+
+    @Test func writtenGradientsOfTheObjectivesAreAutogradsOwn() throws {
+        let generator = try Generator(seed: 4)
+        let head = LinearWeights(weight: try Tensor.randn([30, 8], generator: generator))
+        let other = LinearWeights(weight: try Tensor.randn([30, 8], generator: generator))
+        // More positions than one piece holds.
+        let student = try Tensor.randn([150, 8], generator: generator).requiresGrad(true)
+        let teacher = try Tensor.randn([150, 8], generator: generator)
+        let tokens = (0..<150).map { $0 % 40 == 7 ? Int64(-1) : Int64($0 % 30) }
+        let objective = OutputObjective(teacherHead: other, studentHead: head)
+
+        let target = try teacher.linear(other.weight).logSoftmax(-1)
+        let logs = try student.linear(head.weight).logSoftmax(-1)
+        let divergence = try (target.exp() * (target - logs)).sum() / 150
+        try divergence.backward(retainGraph: true)
+        let found = try objective.divergence(student: student.detach(), teacher: teacher)
+        #expect(abs(found.loss - (try divergence.item())) < 1e-4)
+        let expected = try #require(try student.grad())
+        #expect(try difference(found.gradient, expected) < 1e-6)
+
+        try student.zeroGrad()
+        let counted = tokens.indices.filter { tokens[$0] >= 0 }
+        let rows = try logs.indexSelect(0, Tensor(counted.map { Int64($0) }))
+        let likelihood = try -rows.gather(1, Tensor(counted.map { tokens[$0] }).unsqueeze(1)).mean()
+        try likelihood.backward()
+        let entropy = try objective.crossEntropy(student: student.detach(), tokens: tokens)
+        #expect(abs(entropy.loss - (try likelihood.item())) < 1e-4)
+        let expectedOfText = try #require(try student.grad())
+        #expect(try difference(entropy.gradient, expectedOfText) < 1e-6)
+    }
+}
+
+/// Whole stages: they lower their loss, repeat themselves, continue where they stopped, and give up what went wrong.
+@Suite(.needsTorch) struct LearnerTests {
+    private typealias Case = LearnableTests.Case
+
+    private func learner(
+        _ test: Case, _ run: RunDirectory? = nil, _ change: (inout Recipe.Learning) -> Void
+    ) -> Learner {
+        var stage = Recipe.Learning()
+        (stage.steps, stage.batch, stage.warmUp) = (12, 2, 1)
+        change(&stage)
+        return Learner(
+            recipe: test.recipe, stage: stage, index: 0, windows: LearnableTests.text.training, exponentialType: .u8,
+            seed: 9, run: run, progress: nil)
+    }
+
+    private func folder() -> String {
+        FileManager.default.temporaryDirectory.appending(path: "dyad-run-\(UUID().uuidString)").path(
+            percentEncoded: false)
+    }
+
+    /// The losses before and after that a run's log tells.
+    private func losses(_ path: String) throws -> [(before: Double, after: Double)] {
+        try String(contentsOfFile: path + "/log.jsonl", encoding: .utf8).split(separator: "\n").compactMap { line in
+            let value = try JSONValue.parse(String(line), file: "log.jsonl")
+            guard let before = value["before"]?.double, let after = value["after"]?.double else { return nil }
+            return (before, after)
+        }
+    }
+
+    static let stages: [@Sendable (inout Recipe.Learning) -> Void] = [
+        { ($0.rates.rounding, $0.rates.weightScales, $0.rates.activations) = (3e-3, 1e-3, 1e-3) },
+        {
+            ($0.objective, $0.rates.clipping, $0.rates.scalings, $0.rates.activations) = (.lastHidden, 1e-2, 1e-2, 1e-3)
+        },
+        { ($0.objective, $0.rates.rounding, $0.rates.weightScales, $0.rates.activations) = (.block, 3e-3, 1e-3, 1e-3) },
+        {
+            ($0.objective, $0.activations, $0.localWeight) = (.crossEntropy, .linearInputs, 0.1)
+            ($0.rates.rotations, $0.rates.clipping, $0.rates.activations) = (1e-3, 5e-3, 1e-3)
+        },
+    ]
+
+    @Test(arguments: 0..<4) func aStageLowersItsLoss(stage: Int) throws {
+        let test = try Case {
+            if stage == 3 { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
+        }
+        let path = folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
+        _ = try learner(test, run) {
+            Self.stages[stage](&$0)
+            $0.steps = 40
+        }.run(test.folded, test.result)
+        try run.finish()
+        let found = try losses(path)
+        #expect(found.count == (stage == 2 ? 2 : 1))
+        for loss in found { #expect(loss.after < loss.before) }
+    }
+
+    @Test(arguments: [0, 2]) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
+        let test = try Case()
+        let whole = try learner(test, nil, Self.stages[stage]).run(test.folded, test.result)
+        let path = folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        for attempt in 0..<3 {
+            let run = try RunDirectory(path, settings: JSONObject([("a", 1)]), resumes: attempt > 0)
+            run.interval = 0
+            run.stopAfter = 3
+            #expect(throws: CancellationError.self) {
+                _ = try learner(test, run, Self.stages[stage]).run(test.folded, test.result)
+            }
+        }
+        let run = try RunDirectory(path, settings: JSONObject([("a", 1)]), resumes: true)
+        let resumed = try learner(test, run, Self.stages[stage]).run(test.folded, test.result)
+        #expect(resumed.result.encodings == whole.result.encodings)
+        for (key, weight) in whole.result.weights {
+            #expect(resumed.result.weights[key]?.integers == weight.integers)
+            #expect(resumed.result.weights[key]?.scales == weight.scales)
+        }
+        let error = #expect(throws: DyadError.self) {
+            _ = try RunDirectory(path, settings: JSONObject([("a", 2)]), resumes: true)
+        }
+        #expect(error?.reason == .mismatch && error?.subject == "a")
+    }
+
+    @Test func aStageThatDivergesIsRolledBack() throws {
+        let test = try Case()
+        let outcome = try learner(test) { ($0.rates.weightScales, $0.steps) = (9, 6) }.run(test.folded, test.result)
+        #expect(outcome.result.encodings == test.result.encodings)
+        for (key, weight) in test.result.weights { #expect(outcome.result.weights[key]?.integers == weight.integers) }
+    }
+
+    @Test func recipesOfStagesAreReadAndChecked() throws {
+        func recipe(_ stage: String) throws -> Recipe {
+            try Recipe(yaml: "name: a\nsummary: b\nlearning:\n  - \(stage)\n", file: "test.yaml")
+        }
+        let read = try recipe(
+            "{ objective: block-output, steps: 7, rates: { clipping: 0.01, scalings: 0.001 }, scalings: [norms] }")
+        #expect(read.learning.count == 1 && read.learning[0].objective == .block && read.learning[0].steps == 7)
+        #expect(read.learning[0].scalings == [.norms] && read.learning[0].rates.rounding == 0)
+        for (stage, subject) in [
+            ("{ steps: 3 }", "learning[0].rates"), ("{ rates: { speed: 1 } }", "learning[0].rates.speed"),
+            ("{ rates: { rounding: 1, scalings: 1 } }", "learning[0].rates"),
+            ("{ objective: block-output, rates: { rotations: 1 } }", "learning[0].objective"),
+            ("{ objective: mse, rates: { rounding: 1 } }", "learning[0].objective"),
+        ] {
+            let error = #expect(throws: DyadError.self) { try recipe(stage) }
+            #expect(error?.subject == subject)
+        }
+        #expect(try recipe("{ rates: { rounding: 1 } }").settings == recipe("{ rates: { rounding: 1 } }").settings)
+        #expect(try recipe("{ rates: { rounding: 1 } }").settings != recipe("{ rates: { rounding: 2 } }").settings)
+    }
+}
