@@ -7,7 +7,7 @@ import DyadTensor
 import DyadTokenizer
 import DyadTransformer
 
-/// `dyad evaluate` as a function: a model, a text, optionally a reference.
+/// `dyad evaluate` as a function: a model, and a text (optionally with a reference), tasks, or both.
 public struct EvaluationJob {
     /// What is executed.
     public enum Mode: String, CaseIterable, Sendable {
@@ -21,57 +21,105 @@ public struct EvaluationJob {
 
     /// A float model or a `.dyad` file.
     public var model: String
-    /// The text to measure on.
-    public var text: String
+    /// The text to measure perplexity on; nil for tasks alone.
+    public var text: String?
     /// Tokens of a window.
     public var context = 1024
     /// At most so many tokens of the text; nil for all.
     public var maximumTokens: Int?
     /// The model to compare with; nil for perplexity alone.
     public var reference: String?
+    /// Tasks to score.
+    public var tasks: [TaskDefinition] = []
+    /// The folder that holds the tasks' files.
+    public var data: String?
+    /// At most so many rows of each task, from the first on; nil for all.
+    public var limit: Int?
     /// nil: integer for a `.dyad` file, float for anything else.
     public var mode: Mode?
     /// Threads of the integer program; nil takes one a core.
     public var threads: Int?
 
     /// Creates a job with the default settings.
-    public init(model: String, text: String) {
+    public init(model: String, text: String? = nil) {
         (self.model, self.text) = (model, text)
     }
 
     /// What a job reports.
     public struct Result: Sendable {
-        /// A float model or a `.dyad` file.
-        public var model: PerplexityResult
+        /// Perplexity, and nearness to the reference; nil without a text.
+        public var model: PerplexityResult?
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
         /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.
         public var prefixedReference: PerplexityResult?
+        /// The tasks, in the order asked for.
+        public var tasks: [TaskResult] = []
 
         /// Perplexity divided by the lower of the references'.
         public var ratioToLowerReference: Double? {
-            guard let reference = model.comparison?.perplexity else { return nil }
+            guard let model, let reference = model.comparison?.perplexity else { return nil }
             return model.perplexity / min(reference, prefixedReference?.perplexity ?? .infinity)
         }
 
-        /// For `--json`.
+        /// For `--json`: the keys of ``PerplexityResult/json()``, and `tasks` with those of ``TaskResult/json()`` by name.
         public func json() -> JSONValue {
-            guard case .object(var object) = model.json() else { return .null }
+            var object = model?.json().object ?? JSONObject()
             if let prefixedReference {
                 object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
             }
             if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
+            if !tasks.isEmpty { object["tasks"] = .object(JSONObject(tasks.map { ($0.task, $0.json()) })) }
             return .object(object)
         }
     }
 
-    /// Loads, tokenises with the model's own tokenizer, and measures.
+    /// Loads, tokenises with the model's own tokenizer, and measures: perplexity first, then the tasks.
     public func run(progress: ProgressReporter? = nil) throws -> Result {
-        let (measured, tokenizer, prefix) = try load(model, mode: mode)
+        let rows = try taskRows()
+        let loaded = try load(model, mode: mode)
+        var result = Result()
+        if let text { try measurePerplexity(loaded, text, into: &result, progress) }
+        let scorer = TaskScorer(loaded.model, tokenizer: loaded.tokenizer, maximumTokens: loaded.maximumTokens)
+        for (task, rows) in zip(tasks, rows) {
+            result.tasks.append(
+                try scorer.score(task, rows) { progress?.update(phase: task.name, completed: $0, total: rows.count) })
+        }
+        return result
+    }
+
+    /// The rows of every task, read before a model is loaded: a mistake in them should cost no wait.
+    private func taskRows() throws(DyadError) -> [[TaskRow]] {
+        guard text != nil || !tasks.isEmpty else {
+            throw DyadError(
+                .usage, subject: "evaluate", found: "nothing to measure", expected: "a text, tasks, or both",
+                remedy: "Give --perplexity FILE, or --tasks LIST with --data FOLDER.")
+        }
+        guard text != nil || reference == nil else {
+            throw DyadError(
+                .usage, subject: "--reference", found: "a reference without a text",
+                expected: "a text to compare the models on",
+                remedy: "Give --perplexity FILE, or leave the reference out.")
+        }
+        guard !tasks.isEmpty else { return [] }
+        guard let data else {
+            throw DyadError(
+                .usage, subject: "--data", found: "tasks without a folder",
+                expected: "the folder that holds their files",
+                remedy: "Give --data FOLDER.")
+        }
+        var rows: [[TaskRow]] = []
+        for task in tasks { rows.append(try task.rows(in: data, limit: limit)) }
+        return rows
+    }
+
+    private func measurePerplexity(
+        _ loaded: LoadedModel, _ text: String, into result: inout Result, _ progress: ProgressReporter?
+    ) throws {
         let other = try reference.map { try load($0, mode: nil).model }
-        var models = [measured]
-        if let float = other as? FloatModel, !prefix.isEmpty {
+        var models = [loaded.model]
+        if let float = other as? FloatModel, !loaded.prefix.isEmpty {
             let decoder = try float.decoder.copy()
-            decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
+            decoder.prefix = try withNoGrad { try decoder.computePrefix(loaded.prefix) }
             models.append(FloatModel(decoder, name: "float with prefix"))
         }
         let mapped = try MappedFile(text)
@@ -80,7 +128,7 @@ public struct EvaluationJob {
                 .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
                 remedy: "Convert the file, for example with iconv.")
         }
-        let tokens = tokenizer.encode(string, parseSpecial: false)
+        let tokens = loaded.tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
         let results = try Perplexity(context: context, maximumTokens: maximumTokens).measure(
             models, reference: other, tokens: tokens
@@ -88,42 +136,56 @@ public struct EvaluationJob {
             progress?.update(
                 phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
         }
-        return Result(model: results[0], prefixedReference: results.count > 1 ? results[1] : nil)
+        (result.model, result.prefixedReference) = (results[0], results.count > 1 ? results[1] : nil)
     }
 
-    private func load(
-        _ path: String, mode: Mode?
-    ) throws -> (model: any LanguageModel, tokenizer: Tokenizer, prefix: [Int32]) {
+    /// A model with what belongs to it.
+    private struct LoadedModel {
+        var model: any LanguageModel
+        var tokenizer: Tokenizer
+        /// The tokens of a program's constant prefix.
+        var prefix: [Int32]
+        /// Tokens that it takes at once.
+        var maximumTokens: Int
+    }
+
+    private func load(_ path: String, mode: Mode?) throws -> LoadedModel {
         if path.hasSuffix(".dyad") {
             let program = try IntegerProgram.load(path)
-            guard context <= program.graph.maximumContext - program.graph.prefixTokens.count else {
-                throw DyadError(
-                    .usage, file: path, subject: "--context", found: "windows of \(context) tokens",
-                    expected: "at most \(program.graph.maximumContext - program.graph.prefixTokens.count)",
-                    remedy: "Use a smaller --context, or quantise with a larger one.")
-            }
+            let prefix = program.graph.prefixTokens
+            let maximum = program.graph.maximumContext - prefix.count
+            try checkContext(path, maximum, "\(maximum)", "Use a smaller --context, or quantise with a larger one.")
             let tokenizer = try Tokenizer(document: program.tokenizer, file: path)
+            let model: any LanguageModel
             switch mode ?? .integer {
             case .integer:
                 var options = Runtime.Options()
                 if let threads { options.threads = threads }
-                return (
-                    try IntegerModel(program, name: "integer", options: options), tokenizer, program.graph.prefixTokens
-                )
-            case .simulated: return (SimulatedModel(program, name: "simulated"), tokenizer, program.graph.prefixTokens)
+                model = try IntegerModel(program, name: "integer", options: options)
+            case .simulated: model = SimulatedModel(program, name: "simulated")
             case .float: throw wrongMode(path, "float", "simulated or integer")
             }
+            return LoadedModel(model: model, tokenizer: tokenizer, prefix: prefix, maximumTokens: maximum)
         }
         guard (mode ?? .float) == .float else { throw wrongMode(path, mode?.rawValue ?? "", "float") }
         let checkpoint = try Checkpoint.open(path)
-        guard context <= checkpoint.configuration.maximumPositions else {
+        let maximum = checkpoint.configuration.maximumPositions
+        try checkContext(
+            path, maximum, "\(maximum), the positions that the model was made for", "Use a smaller --context.")
+        return LoadedModel(
+            model: FloatModel(try Decoder(checkpoint: checkpoint), name: "float"),
+            tokenizer: try checkpoint.tokenizer(), prefix: [], maximumTokens: maximum)
+    }
+
+    /// The windows of a text must fit; tasks have lengths of their own, which ``TaskScorer`` checks.
+    private func checkContext(
+        _ path: String, _ maximum: Int, _ expected: String, _ remedy: String
+    ) throws(DyadError) {
+        guard text == nil || context <= maximum else {
             throw DyadError(
                 .usage, file: path, subject: "--context", found: "windows of \(context) tokens",
-                expected:
-                    "at most \(checkpoint.configuration.maximumPositions), the positions that the model was made for",
-                remedy: "Use a smaller --context.")
+                expected: "at most \(expected)", remedy: remedy)
         }
-        return (FloatModel(try Decoder(checkpoint: checkpoint), name: "float"), try checkpoint.tokenizer(), [])
     }
 
     private func wrongMode(_ path: String, _ found: String, _ expected: String) -> DyadError {

@@ -22,12 +22,30 @@ extension PerplexityResult {
     }
 }
 
+extension TaskResult {
+    /// The result for people, one line.
+    public var table: String {
+        func percent(_ share: Double, _ error: Double?) -> String {
+            text(share * 100, 2) + (error.map { " ± " + text($0 * 100, 2) } ?? "") + " %"
+        }
+        var parts = ["accuracy " + percent(accuracy, standardError)]
+        if let accuracyNorm { parts.append("per byte " + percent(accuracyNorm, accuracyNormStandardError)) }
+        if let perplexity { parts.append("perplexity of the word \(text(perplexity, 3))") }
+        parts.append("\(count) rows")
+        return task.padding(toLength: max(21, task.count + 1), withPad: " ", startingAt: 0)
+            + parts.joined(separator: ", ")
+    }
+}
+
 extension EvaluationJob.Result {
     /// The result for people.
     public var table: String {
-        guard let prefixedReference, let ratio = ratioToLowerReference else { return model.table }
-        return model.table + "\nwith the prefix      reference perplexity \(text(prefixedReference.perplexity, 3))"
-            + "\nratio to the lower   \(text(ratio, 4))"
+        var lines = model.map { [$0.table] } ?? []
+        if let prefixedReference, let ratio = ratioToLowerReference {
+            lines.append("with the prefix      reference perplexity \(text(prefixedReference.perplexity, 3))")
+            lines.append("ratio to the lower   \(text(ratio, 4))")
+        }
+        return (lines + tasks.map(\.table)).joined(separator: "\n")
     }
 }
 

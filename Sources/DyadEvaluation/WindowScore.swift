@@ -63,7 +63,7 @@ struct WindowScore {
 }
 
 /// The rows of a matrix of logits, normalised on all cores.
-private func logitRows(_ values: UnsafeBufferPointer<Float>, _ vocabulary: Int) -> [LogitRow] {
+func logitRows(_ values: UnsafeBufferPointer<Float>, _ vocabulary: Int) -> [LogitRow] {
     concurrentMap(values.count / vocabulary) { row in
         LogitRow(UnsafeBufferPointer(rebasing: values[row * vocabulary..<(row + 1) * vocabulary]))
     }

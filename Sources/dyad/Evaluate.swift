@@ -4,12 +4,20 @@ import DyadFormats
 
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure perplexity, and KL divergence and top-1 agreement against a reference model.")
+        abstract:
+            "Measure perplexity, KL divergence and top-1 agreement against a reference model, and zero-shot tasks.")
 
     @Argument(help: "A float model or a .dyad file.") var model: String
-    @Option(help: "The text to measure on.") var perplexity: String
+    @Option(help: "The text to measure perplexity on.") var perplexity: String?
     @Option(help: "Tokens of a window.") var context = 1024
     @Option(help: "Use at most so many tokens of the text.") var maxTokens: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Tasks to score, with commas between them: "
+                + TaskDefinition.all.map(\.name).joined(separator: ", ") + ".", valueName: "list"))
+    var tasks: String?
+    @Option(help: "The folder that holds the tasks' files.") var data: String?
+    @Option(help: "Score at most so many rows of each task.") var limit: Int?
     @Option(help: "A model to compare with, usually the float one.") var reference: String?
     @Option(help: "float (needs a float model), simulated or integer (the default for a .dyad file).")
     var mode: EvaluationJob.Mode?
@@ -20,6 +28,8 @@ struct Evaluate: ParsableCommand {
         var job = EvaluationJob(model: model, text: perplexity)
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
         (job.mode, job.threads) = (mode, threads)
+        job.tasks = try tasks.map { try TaskDefinition.list($0) } ?? []
+        (job.data, job.limit) = (data, limit)
         let result = try job.run(progress: ProgressLine())
         try Terminal.print(json ? result.json().text() : result.table)
     }

@@ -38,6 +38,26 @@ struct ExitCodeTests {
         #expect(try list(folder) == ["text.txt"])
     }
 
+    @Test("evaluate: nothing to measure, an unknown task, tasks without data 64; files of tasks missing 66, damaged 65")
+    func tasks() throws {
+        let folder = try Place.folder()
+        expectFailure(try dyad("evaluate", "model"), 64, naming: "--perplexity", "--tasks")
+        expectFailure(try dyad("evaluate", "model", "--tasks", "piqa"), 64, naming: "--data")
+        let unknown = try dyad("evaluate", "model", "--tasks", "piqa,best", "--data", folder)
+        expectFailure(unknown, 64, naming: "best", "arc_easy", "hellaswag", "winogrande")
+        let data = try TaskFiles.folder()
+        let limit = try dyad("evaluate", "model", "--tasks", "arc_easy", "--data", data, "--limit", "0")
+        expectFailure(limit, 64, naming: "--limit")
+        let reference = try dyad(
+            "evaluate", "model", "--tasks", "arc_easy", "--data", data, "--reference", "model")
+        expectFailure(reference, 64, naming: "--reference")
+        let missing = try dyad("evaluate", "model", "--tasks", "piqa", "--data", folder + "/none")
+        expectFailure(missing, 66, naming: "none/piqa/validation.jsonl", "--data")
+        try write("\n{\"question\": 1}\n", to: data + "/arc_easy/test.jsonl")
+        let damaged = try dyad("evaluate", "model", "--tasks", "arc_easy", "--data", data)
+        expectFailure(damaged, 65, naming: "test.jsonl", "line 2", "choices")
+    }
+
     @Test("an unknown recipe is 64 and the message lists the known ones")
     func recipe() throws {
         let outcome = try dyad("quantize", "model", "-o", "a.dyad", "--recipe", "best")

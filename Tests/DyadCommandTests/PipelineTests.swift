@@ -82,6 +82,31 @@ struct PipelineTests {
         #expect(abs(perplexities[0] / perplexities[1] - 1) < 0.02)
     }
 
+    @Test("evaluate scores tasks, with a text or without, in every mode")
+    func tasks() throws {
+        let (model, program, data) = (try TinyModel.folder.get(), try program(), try TaskFiles.folder())
+        for (path, mode) in [(model, "float"), (program, "simulated"), (program, "integer")] {
+            let outcome = try dyad(
+                "evaluate", path, "--mode", mode, "--tasks", "arc_easy,lambada_openai", "--data", data, "--json")
+            let result = try object(outcome)
+            #expect(result["perplexity"] == nil)
+            let arc = try #require(result["tasks"]?["arc_easy"]?.object)
+            #expect(arc["count"]?.integer == 3)
+            for key in ["accuracy", "accuracy_norm", "standard_error"] { #expect(arc[key]?.double != nil, "\(key)") }
+            let lambada = try #require(result["tasks"]?["lambada_openai"]?.object)
+            positive(lambada, "perplexity", "count")
+            #expect(outcome.errors.contains("arc_easy: 3/3"))
+        }
+        let both = try object(
+            dyad(
+                "evaluate", program, "--perplexity", try text(), "--context", "64", "--max-tokens", "128", "--tasks",
+                "arc_easy", "--data", data, "--limit", "2", "--json"))
+        positive(both, "perplexity", "tokens")
+        #expect(both["tasks"]?["arc_easy"]?["count"]?.integer == 2)
+        let table = try dyad("evaluate", program, "--tasks", "arc_easy", "--data", data).output
+        #expect(table.hasPrefix("arc_easy ") && table.contains("accuracy ") && table.hasSuffix("3 rows\n"))
+    }
+
     @Test("generate gives text, ids and why it ended")
     func generate() throws {
         let result = try object(

@@ -107,3 +107,21 @@ enum TinyModel {
         return all
     }
 }
+
+/// Files of two tasks whose rows fit the tiny program's 64 positions.
+enum TaskFiles {
+    static func folder() throws -> String {
+        let folder = try Place.folder("tasks")
+        let files = [
+            "arc_easy": (0..<3).map {
+                ##"{"question": "\##($0) and 1?", "choices": ["no", "two", "é"], "gold": \##($0)}"##
+            },
+            "lambada_openai": ["one", "two"].map { ##"{"text": "the fox sees the \##($0)"}"## },
+        ]
+        for (name, lines) in files {
+            try FileManager.default.createDirectory(atPath: folder + "/" + name, withIntermediateDirectories: true)
+            try DyadCommandTests.write(lines.joined(separator: "\n") + "\n", to: folder + "/" + name + "/test.jsonl")
+        }
+        return folder
+    }
+}

@@ -57,3 +57,5 @@ func logSoftmax(_ row: [Float]) -> [Double] {
     let logSum = log(row.reduce(0) { $0 + exp(Double($1) - maximum) })
     return row.map { Double($0) - maximum - logSum }
 }
+
+func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }

@@ -43,6 +43,27 @@ import Testing
         #expect(count == 3 * program.graph.vocabularySize)
     }
 
+    @Test func evaluateGivesTheLastRowsAsItGivesAll() throws {
+        let tokens = (0..<15).map { Int32($0 * 5 % 40) }
+        let vocabulary = program.graph.vocabularySize
+        for chunk in [1, 4, 7, 64] {
+            let options = Runtime.Options(threads: 1, prefillChunk: chunk)
+            let session = try Runtime(program: program, options: options).makeSession()
+            var all: [Int32] = []
+            try session.evaluate(tokens, droppingPrefix: false) { _, rows in all += rows }
+            for start in tokens.indices {
+                session.reset()
+                var (last, next) = ([Int32](), start)
+                try session.evaluate(tokens, droppingPrefix: false, from: start) { first, rows in
+                    #expect(first == next)
+                    next += rows.count / vocabulary
+                    last += rows
+                }
+                #expect(last == Array(all[(start * vocabulary)...]), "from \(start), chunk \(chunk)")
+            }
+        }
+    }
+
     @Test func aPromptOfNothingButThePrefixIsRefused() throws {
         let session = try session()
         let error = #expect(throws: DyadError.self) { try session.prefill(program.graph.prefixTokens) }

@@ -10,6 +10,8 @@ public struct FloatModel: LanguageModel {
     private let visitor: (any SiteVisitor)?
     /// Positions whose logits are computed together: enough for an efficient product, few enough to stay small.
     private let chunk = 256
+    /// Tokens of several windows that run side by side, padding included, so that memory stays that of one long window.
+    private let tokensAtOnce = 2048
 
     /// Creates the adapter.
     public init(_ decoder: Decoder, name: String, visitor: (any SiteVisitor)? = nil) {
@@ -26,8 +28,76 @@ public struct FloatModel: LanguageModel {
         window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         let hidden = try withNoGrad { try decoder.hiddenStates([window], visitor: visitor) }
-        for start in stride(from: 0, to: window.count, by: chunk) {
-            let range = start..<min(start + chunk, window.count)
+        try logits(of: hidden, body)
+    }
+
+    /// As ``LanguageModel`` says: the common beginning runs once, its keys and values are copied for every window, and the
+    /// rest of the windows run side by side.
+    ///
+    /// The rests are padded to one length behind their ends, where no token looks.
+    public func evaluate(
+        tails: [WindowTail], _ body: (Int, Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        let shared = tails.count > 1 ? sharedCount(tails) : 0
+        let cache = try KeyValueCache(decoder: decoder, batch: 1, capacity: max(shared, 1))
+        if shared > 0, let first = tails.first {
+            let beginning = Array(first.tokens.prefix(shared))
+            _ = try withNoGrad { try decoder.hiddenStates([beginning], cache: cache, visitor: visitor) }
+        }
+        let longest = (tails.map(\.tokens.count).max() ?? 0) - shared
+        let batch = max(1, tokensAtOnce / max(longest, 1))
+        for start in stride(from: 0, to: tails.count, by: batch) {
+            let part = start..<min(start + batch, tails.count)
+            try evaluate(tails[part], behind: cache) { try body($0, $1, $2) }
+        }
+    }
+
+    /// Some windows side by side, behind what `beginning` holds.
+    private func evaluate(
+        _ tails: ArraySlice<WindowTail>, behind beginning: KeyValueCache,
+        _ body: (Int, Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
+    ) throws {
+        let shared = beginning.length
+        let length = (tails.map(\.tokens.count).max() ?? 0) - shared
+        let sequences = tails.map { tail in
+            let rest = tail.tokens[shared...]
+            return Array(rest) + [Int32](repeating: tail.tokens[shared], count: length - rest.count)
+        }
+        let wanted = try withNoGrad {
+            let cache =
+                shared == 0
+                ? nil : try KeyValueCache(repeating: beginning, batch: tails.count, capacity: shared + length)
+            let hidden = try decoder.hiddenStates(sequences, cache: cache, visitor: visitor)
+            return try Tensor.cat(
+                zip(0..., tails).map { row, tail in
+                    try hidden.narrow(0, start: row, length: 1)
+                        .narrow(1, start: tail.start - shared, length: tail.tokens.count - tail.start)
+                }, dim: 1)
+        }
+        // Where each window's rows begin among all wanted rows.
+        var offset = 0
+        let places = tails.indices.map { index in
+            defer { offset += tails[index].tokens.count - tails[index].start }
+            return (index: index, offset: offset, tail: tails[index])
+        }
+        try logits(of: wanted) { range, logits in
+            for (index, offset, tail) in places {
+                let rows = range.clamped(to: offset..<offset + tail.tokens.count - tail.start)
+                guard !rows.isEmpty else { continue }
+                let first = (rows.lowerBound - range.lowerBound) * vocabularySize
+                let shift = tail.start - offset
+                try body(
+                    index, rows.lowerBound + shift..<rows.upperBound + shift,
+                    UnsafeBufferPointer(rebasing: logits[first..<first + rows.count * vocabularySize]))
+            }
+        }
+    }
+
+    /// The head for 256 positions at a time, `hidden` being `[1, tokens, hidden]`.
+    private func logits(of hidden: Tensor, _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void) throws {
+        let count = try hidden.size(1)
+        for start in stride(from: 0, to: count, by: chunk) {
+            let range = start..<min(start + chunk, count)
             let logits = try withNoGrad {
                 let rows = try hidden.narrow(1, start: range.lowerBound, length: range.count)
                 return try decoder.finalLogits(rows, visitor: visitor).to(.cpu, dtype: .float32).contiguous()

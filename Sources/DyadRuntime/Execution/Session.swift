@@ -122,17 +122,18 @@ public final class Session {
         try extend([token])
     }
 
-    /// Appends `tokens` and hands over the logits behind every one of them, some rows at a time.
+    /// Appends `tokens` and hands over the logits behind every one of them, or behind the last ones, some rows at a time.
     ///
     /// - Parameters:
     ///   - tokens: what to append.
     ///   - droppingPrefix: whether an empty session drops the prefix from them, whose tokens then have no logits. A
     ///     measurement that scores every token passes false.
+    ///   - wanted: the index in `tokens` from which on logits are wanted; those of earlier tokens are not computed.
     ///   - body: is given the index in `tokens` of the first row's token and the rows, `[rows, vocabulary]` at scale 2⁻¹⁶,
     ///     valid during the call.
     /// - Throws: as ``prefill(_:)``, and what `body` throws; the session then holds only a part of the tokens.
     public func evaluate(
-        _ tokens: [Int32], droppingPrefix: Bool = true,
+        _ tokens: [Int32], droppingPrefix: Bool = true, from wanted: Int = 0,
         _ body: (_ first: Int, _ rows: UnsafeBufferPointer<Int32>) throws(DyadError) -> Void
     ) throws(DyadError) {
         let dropped = droppingPrefix ? droppedCount(of: tokens) : 0
@@ -148,7 +149,7 @@ public final class Session {
             try tokens.withUnsafeBufferPointer { (all) throws(DyadError) in
                 let frame = step(UnsafeBufferPointer(rebasing: all[start..<start + count]))
                 if isObserving { observeLogits(frame) }
-                for first in stride(from: 0, to: count, by: Self.evaluatedRows) {
+                for first in stride(from: max(wanted - start, 0), to: count, by: Self.evaluatedRows) {
                     let rows = min(Self.evaluatedRows, count - first)
                     plan.logits.run(frame, rows: first..<first + rows, into: logitRows.pointer)
                     try body(

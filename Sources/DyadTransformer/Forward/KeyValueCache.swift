@@ -29,6 +29,30 @@ public final class KeyValueCache {
         lengths = [Int](repeating: 0, count: configuration.layerCount)
     }
 
+    /// Room for `batch` sequences of up to `capacity` tokens that all go on from the one sequence in `other`.
+    ///
+    /// Copies keys and values of `other.length` tokens `batch` times. Throws `.failed` where they do not fit.
+    public init(repeating other: KeyValueCache, batch: Int, capacity: Int) throws {
+        guard capacity >= other.length else { throw Self.full(other.length, capacity) }
+        self.capacity = capacity
+        lengths = other.lengths
+        let (count, blocks) = (other.length, other.blocks)
+        func repeated(_ old: Tensor) throws -> Tensor {
+            let shape = [batch, try old.size(1), capacity, try old.size(3)]
+            let new = try Tensor.zeros(shape, dtype: old.dtype, device: old.device)
+            let held = try old.narrow(2, start: 0, length: count)
+            if count > 0 { try new.assign(held.expand([batch, shape[1], count, shape[3]]), dim: 2, start: 0) }
+            return new
+        }
+        self.blocks = try withNoGrad { try blocks.map { (try repeated($0.keys), try repeated($0.values)) } }
+    }
+
+    private static func full(_ count: Int, _ capacity: Int) -> DyadError {
+        DyadError(
+            .failed, subject: "KV cache", found: "\(count) tokens", expected: "at most \(capacity)",
+            remedy: "Make the cache larger, or the sequence shorter.")
+    }
+
     /// Tokens in the cache.
     public var length: Int { lengths.last ?? 0 }
 
@@ -44,11 +68,7 @@ public final class KeyValueCache {
     func append(_ keys: Tensor, _ values: Tensor, layer: Int) throws -> (keys: Tensor, values: Tensor) {
         let count = try keys.size(2)
         let (start, end) = (lengths[layer], lengths[layer] + count)
-        guard end <= capacity else {
-            throw DyadError(
-                .failed, subject: "KV cache", found: "\(end) tokens", expected: "at most \(capacity)",
-                remedy: "Make the cache larger, or the sequence shorter.")
-        }
+        guard end <= capacity else { throw Self.full(end, capacity) }
         let block = blocks[layer]
         try withNoGrad {
             try block.keys.assign(keys.detach(), dim: 2, start: start)

@@ -1,0 +1,124 @@
+import DyadFormats
+
+/// A zero-shot task: a file of rows and how they become texts.
+///
+/// The prompts are those of the Language Model Evaluation Harness (Gao et al., doi:10.5281/zenodo.5371628).
+public struct TaskDefinition: Sendable {
+    /// How rows are judged.
+    public enum Judgement: Sendable, Equatable {
+        /// Right where the answer is the likeliest of the candidates.
+        case likeliestCandidate
+        /// Right where every token of the only candidate is the model's likeliest.
+        case greedyMatch
+    }
+
+    /// As `--tasks` names it.
+    public let name: String
+    /// The file within the data folder.
+    public let file: String
+    /// How rows are judged.
+    public let judgement: Judgement
+    private let row: @Sendable (JSONField) throws(DyadError) -> TaskRow
+
+    private init(
+        _ name: String, _ file: String, _ judgement: Judgement = .likeliestCandidate,
+        row: @escaping @Sendable (JSONField) throws(DyadError) -> TaskRow
+    ) {
+        (self.name, self.file, self.judgement, self.row) = (name, file, judgement, row)
+    }
+
+    /// The tasks that Dyad knows.
+    public static let all: [TaskDefinition] = [
+        arc("arc_challenge"), arc("arc_easy"),
+        TaskDefinition("hellaswag", "hellaswag/validation.jsonl", row: query),
+        TaskDefinition("lambada_openai", "lambada_openai/test.jsonl", .greedyMatch, row: TaskRow.lambada),
+        TaskDefinition("openbookqa", "openbookqa/test.jsonl", row: query),
+        TaskDefinition("piqa", "piqa/validation.jsonl", row: TaskRow.piqa),
+        TaskDefinition("winogrande", "winogrande/xl_validation.jsonl", row: TaskRow.winogrande),
+    ]
+
+    private static func arc(_ name: String) -> TaskDefinition {
+        TaskDefinition(name, name + "/test.jsonl") { (row) throws(DyadError) in
+            try TaskRow.multipleChoice(row) { (row) throws(DyadError) in
+                "Question: \(try row.member("question").string())\nAnswer:"
+            }
+        }
+    }
+
+    /// The stored `query` is the context as it is: HellaSwag's holds the activity and the preprocessed text.
+    private static func query(_ row: JSONField) throws(DyadError) -> TaskRow {
+        try TaskRow.multipleChoice(row) { (row) throws(DyadError) in try row.member("query").string() }
+    }
+
+    /// The tasks of a list such as `piqa,arc_easy`, each once. Throws `.usage` for a name that is none.
+    public static func list(_ names: String) throws(DyadError) -> [TaskDefinition] {
+        var found: [TaskDefinition] = []
+        for part in names.split(separator: ",", omittingEmptySubsequences: false) {
+            let name = part.drop { $0 == " " }
+            guard let task = all.first(where: { $0.name == name }) else {
+                throw DyadError(
+                    .usage, subject: "--tasks", found: "the name “\(name)”",
+                    expected: "some of " + all.map(\.name).joined(separator: ", "),
+                    remedy: "Name tasks of this list, with commas between them.")
+            }
+            if !found.contains(where: { $0.name == task.name }) { found.append(task) }
+        }
+        return found
+    }
+
+    /// The first `limit` rows (nil: all) of the task's file in `folder`. One pass over the lines that are read.
+    ///
+    /// Throws `.missing` without the file, `.malformed` naming file, line and field for a row that breaks the form, or
+    /// where there is no row at all; `.usage` for a limit below 1.
+    public func rows(in folder: String, limit: Int? = nil) throws(DyadError) -> [TaskRow] {
+        if let limit, limit < 1 {
+            throw DyadError(
+                .usage, subject: "--limit", found: "\(limit)", expected: "at least 1 row",
+                remedy: "Use a larger --limit.")
+        }
+        let path = (folder.hasSuffix("/") ? folder : folder + "/") + file
+        let mapped = try open(path)
+        var rows: [TaskRow] = []
+        var (start, line) = (0, 1)
+        while start < mapped.count, rows.count < limit ?? .max {
+            let end = mapped.bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? mapped.count
+            let bytes = UnsafeRawBufferPointer(rebasing: mapped.bytes[start..<end])
+            if !bytes.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) {
+                rows.append(try read(bytes, file: path, place: "line \(line)"))
+            }
+            (start, line) = (end + 1, line + 1)
+        }
+        guard !rows.isEmpty else {
+            throw DyadError(
+                .malformed, file: path, found: "no row", expected: "one JSON object a line",
+                remedy: "Download the file again.")
+        }
+        return rows
+    }
+
+    private func open(_ path: String) throws(DyadError) -> MappedFile {
+        do {
+            return try MappedFile(path)
+        } catch {
+            throw DyadError(
+                error.reason, file: path, found: error.found, expected: "the rows of \(name)",
+                remedy: "Give as --data the folder that holds \(file).")
+        }
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer, file: String, place: String) throws(DyadError) -> TaskRow {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw DyadError(
+                .malformed, file: file, subject: place, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+                remedy: "Convert the file, for example with iconv.")
+        }
+        let value = try JSONValue.parse(text, file: file, subject: place)
+        do {
+            return try row(JSONField(value, file: file))
+        } catch {
+            var error = error
+            error.subject = [place, error.subject].compactMap { $0 }.joined(separator: ", ")
+            throw error
+        }
+    }
+}
