@@ -29,7 +29,7 @@ public struct FloatGenerator {
     /// - Parameters:
     ///   - count: number of sequences.
     ///   - length: tokens of each, `start` included; an end-of-text token does not end a sequence (see `suppressed`).
-    ///   - start: the first token; nil for one drawn from the whole vocabulary, each sequence its own (as in LLM-QAT,
+    ///   - start: the first token of a sequence by its number; nil for one drawn from the whole vocabulary (as in LLM-QAT,
     ///     Liu et al. 2023), none of `suppressed` among them.
     ///   - seed: equal seeds give equal text.
     ///   - batch: sequences generated together; more is faster and takes more memory for the KV cache.
@@ -37,7 +37,7 @@ public struct FloatGenerator {
     ///
     /// Throws `.usage` for settings out of range.
     public func sample(
-        count: Int, length: Int, start: Int32? = nil, seed: UInt64, batch: Int = 32,
+        count: Int, length: Int, start: (Int) -> Int32? = { _ in nil }, seed: UInt64, batch: Int = 64,
         progress: (Double) throws -> Void = { _ in }
     ) throws -> [[Int32]] {
         try checkSettings(count: count, length: length, batch: batch)
@@ -47,7 +47,7 @@ public struct FloatGenerator {
             let first = sequences.count
             let rows = min(batch, count - first)
             var streams = (first..<first + rows).map { RandomStream(seed: seed, stream: UInt64($0)) }
-            var texts = streams.indices.map { [start ?? firstToken(&streams[$0])] }
+            var texts = streams.indices.map { [start(first + $0) ?? firstToken(&streams[$0])] }
             let cache = try KeyValueCache(decoder: decoder, batch: rows, capacity: length)
             for step in 1..<length {
                 let probabilities = try withNoGrad {

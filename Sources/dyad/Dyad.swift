@@ -39,7 +39,9 @@ struct Dyad: ParsableCommand {
             guard getenv("OMP_WAIT_POLICY") == nil, getenv("GOMP_SPINCOUNT") == nil else { return }
             setenv("OMP_WAIT_POLICY", "passive", 1)
             // On failure this process goes on as it is.
-            execv("/proc/self/exe", CommandLine.unsafeArgv)
+            if let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
+                execv(path, CommandLine.unsafeArgv)
+            }
         #endif
     }
 }

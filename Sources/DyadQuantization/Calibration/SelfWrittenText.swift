@@ -10,34 +10,22 @@ extension CalibrationText {
     ///
     /// Sequences of the held-out part are as long as those of the calibration, of both kinds, and drawn from other streams.
     ///
-    /// - Complexity: `length` decoding steps of batches of 32 sequences.
+    /// - Complexity: `length` decoding steps of batches of 64 sequences.
     public init(
         writtenBy decoder: Decoder, firstToken: Int32?, samples: Int, length: Int, seed: UInt64,
         progress: ProgressReporter?
     ) throws {
         let apart = max(2, min(Self.heldOutWindows * Self.heldOutLength / length, samples / 2))
         let total = samples + apart
-        let begun = firstToken == nil ? 0 : total / 2
-        let generator = FloatGenerator(decoder)
-        func report(_ share: Double, from start: Int, count: Int) {
-            let done = (Double(start) + share * Double(count)) * Double(length)
-            progress?.update(phase: "write calibration text", completed: Int(done.rounded()), total: total * length)
-        }
-        let free = try generator.sample(count: total - begun, length: length, seed: seed) {
-            report($0, from: 0, count: total - begun)
-        }
-        var conversations: [[Int32]] = []
-        if begun > 0 {
-            conversations = try generator.sample(
-                count: begun, length: length + 1, start: firstToken, seed: seed ^ 0x6469_616C_6F67_7565
-            ) { report($0, from: total - begun, count: begun) }.map { Array($0.dropFirst()) }
-        }
-        // Both kinds alternate, so that any part of the list holds both.
-        var sequences: [[Int32]] = []
-        for index in 0..<max(free.count, conversations.count) {
-            if index < free.count { sequences.append(free[index]) }
-            if index < conversations.count { sequences.append(conversations[index]) }
-        }
+        // Both kinds alternate, so that any part of the list holds both, and are written side by side.
+        func begins(_ sequence: Int) -> Bool { firstToken != nil && sequence % 2 == 1 }
+        let sequences = try FloatGenerator(decoder).sample(
+            count: total, length: length + 1, start: { begins($0) ? firstToken : nil }, seed: seed
+        ) { share in
+            progress?.update(
+                phase: "write calibration text", completed: Int((share * Double(total * length)).rounded()),
+                total: total * length)
+        }.enumerated().map { number, tokens in begins(number) ? Array(tokens.dropFirst()) : Array(tokens.dropLast()) }
         self.init(calibration: Array(sequences.prefix(samples)), heldOut: Array(sequences.dropFirst(samples)))
     }
 }
