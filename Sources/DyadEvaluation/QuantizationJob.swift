@@ -26,6 +26,8 @@ public struct QuantizationJob {
     public var recipe: Recipe
     /// Where the calibration text comes from.
     public var calibration = Calibration.selfWritten
+    /// A file that keeps self-written text for further runs with the same model, seed and lengths; nil for none.
+    public var keptText: String?
     /// Calibration windows.
     public var samples = 32
     /// Tokens of a calibration window; nil: 512, or as many as the model was made for.
@@ -162,10 +164,18 @@ public struct QuantizationJob {
         case .file(let path):
             return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: length)
         case .selfWritten:
+            let key = JSONObject([
+                ("model_sha256", .string(try checkpoint.fingerprint())),
+                ("seed", .integer(Int(truncatingIfNeeded: seed))),
+                ("samples", .integer(samples)), ("length", .integer(length)),
+            ])
+            if let keptText, let text = try CalibrationText(storedIn: keptText, key: key) { return text }
             let writer = try Decoder(checkpoint: checkpoint, dtype: Torch.multipliesBFloat16 ? .bfloat16 : .float32)
-            return try CalibrationText(
+            let text = try CalibrationText(
                 writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: length, seed: seed,
                 progress: progress)
+            if let keptText { try text.write(to: keptText, key: key) }
+            return text
         }
     }
 

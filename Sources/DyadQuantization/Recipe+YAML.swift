@@ -154,6 +154,11 @@ extension Recipe.Learning {
                 "rates", found: "learned rounding beside transforms or clipping",
                 expected: "stages of their own: integers belong to one form of the weights")
         }
+        if (rates.rotations > 0 || !quantizesWeights) && !recalibrates {
+            throw section.error(
+                "recalibrate", found: "false, with rotations or float weights",
+                expected: "true: the weights must be rounded again")
+        }
         if objective == .block, rates.rotations > 0 || localWeight > 0 {
             throw section.error(
                 "objective", found: "block-output with rotations or a local term",

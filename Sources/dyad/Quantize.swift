@@ -16,6 +16,9 @@ struct Quantize: ParsableCommand {
     @Option(name: .shortAndLong, help: "The .dyad file to write.") var output: String
     @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = "static-w8a8"
     @Option(help: "`self` (the model writes its own), or a text or .jsonl file.") var calibration = "self"
+    @Option(
+        help: "File that keeps self-written text, and gives it to further runs with the same model, seed and lengths.")
+    var keepText: String?
     @Option(help: "Calibration windows.") var samples = 32
     @Option(help: "Tokens of a calibration window (default: 512, or as many as the model was made for).")
     var sequenceLength: Int?
@@ -35,6 +38,7 @@ struct Quantize: ParsableCommand {
         job.calibration = calibration == "self" ? .selfWritten : .file(calibration)
         (job.samples, job.sequenceLength, job.context) = (samples, sequenceLength, context)
         (job.seed, job.threads) = (seed, threads)
+        job.keptText = keepText
         (job.runDirectory, job.resumes) = (runDirectory, resume)
         let report = try job.run(progress: ProgressLine())
         if json {

@@ -101,4 +101,28 @@ import Testing
         #expect(Set(text1.calibration + text1.heldOut).count == 5 + text1.heldOut.count)
         #expect(text1.fingerprint != (try text(seed: 2).fingerprint) && text1.fingerprint.count == 64)
     }
+
+    @Test func keptTextIsReadAgainAndRefusedUnderAnotherKey() throws {
+        let text = CalibrationText(calibration: [[1, 2, 3], [4, 5, 6]], heldOut: [[7, 8, 9]])
+        let file = FileManager.default.temporaryDirectory.appending(path: "dyad-text-\(UUID().uuidString).json")
+            .path(percentEncoded: false)
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        let key = JSONObject([("model_sha256", "abc"), ("seed", 1)])
+        #expect(try CalibrationText(storedIn: file, key: key) == nil)
+        try text.write(to: file, key: key)
+        #expect(try CalibrationText(storedIn: file, key: key) == text)
+        let other = #expect(throws: DyadError.self) {
+            _ = try CalibrationText(storedIn: file, key: JSONObject([("model_sha256", "abc"), ("seed", 2)]))
+        }
+        #expect(other?.reason == .mismatch && other?.subject == "seed" && other?.file == file)
+        for damaged in [
+            "{", #"{"key": {"model_sha256": "abc", "seed": 1}}"#,
+            #"{"key": {"model_sha256": "abc", "seed": 1}, "calibration": [[1], [2, 3]], "held_out": [[1]]}"#,
+            #"{"key": {"model_sha256": "abc", "seed": 1}, "calibration": [["a"]], "held_out": [[1]]}"#,
+        ] {
+            try damaged.write(toFile: file, atomically: true, encoding: .utf8)
+            let error = #expect(throws: DyadError.self) { _ = try CalibrationText(storedIn: file, key: key) }
+            #expect(error?.reason == .malformed && error?.file == file)
+        }
+    }
 }

@@ -306,7 +306,8 @@ import Testing
         for (stage, subject) in [
             ("{ steps: 3 }", "learning[0].rates"), ("{ rates: { speed: 1 } }", "learning[0].rates.speed"),
             ("{ rates: { rounding: 1, scalings: 1 } }", "learning[0].rates"),
-            ("{ objective: block-output, rates: { rotations: 1 } }", "learning[0].objective"),
+            ("{ objective: block-output, rates: { rotations: 1 }, recalibrate: true }", "learning[0].objective"),
+            ("{ rates: { rotations: 1 } }", "learning[0].recalibrate"),
             ("{ objective: mse, rates: { rounding: 1 } }", "learning[0].objective"),
         ] {
             let error = #expect(throws: DyadError.self) { try recipe(stage) }

@@ -60,7 +60,8 @@ struct FloatGeneratorTests {
             nucleus.insert(Int32(index))
             sum += probabilities[index]
         }
-        let draws = Set(try generator.sample(count: 500, length: 2, start: { _ in 1 }, seed: 5, batch: 500).map { $0[1] })
+        let draws = Set(
+            try generator.sample(count: 500, length: 2, start: { _ in 1 }, seed: 5, batch: 500).map { $0[1] })
         #expect(draws == nucleus)
 
         generator.topP = nil

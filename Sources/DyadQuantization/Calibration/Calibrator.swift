@@ -28,6 +28,8 @@ struct Calibrator {
     /// Windows that go through a block together: enough for efficient products, few enough for the tensors between the
     /// operations to stay in the cache.
     private static let batch = 2
+    /// One batch in so many gives the ranges that are only used until the weights are rounded.
+    private static let provisionalShare = 4
 
     /// Runs calibration; the decoder's weights are replaced by their rounded values as it goes.
     func run() throws -> Result {
@@ -65,8 +67,11 @@ struct Calibrator {
             // Independent of the activations: round first, so that the ranges already know the rounded weights.
             for key in linears { weights[key] = try roundToNearest(key, bits: recipe.weights.bits) }
         }
-        try observe(layer, hidden, visitor)
-        if recipe.weights.rounding == .gptq, !linears.isEmpty {
+        let compensates = recipe.weights.rounding == .gptq && !linears.isEmpty
+        // Where rounding follows, these ranges serve its second moments only: a part of the text fixes them well enough.
+        let share = compensates ? Self.provisionalShare : 1
+        try observe(layer, hidden.enumerated().filter { $0.offset % share == 0 }.map(\.element), visitor)
+        if compensates {
             visitor.momentSites = [.attentionNormOutput, .attentionOutput, .feedForwardNormOutput, downInput.site]
             _ = try quantizedOutputs(layer, hidden, visitor)
             visitor.momentSites = []

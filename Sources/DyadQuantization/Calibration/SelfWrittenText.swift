@@ -1,5 +1,6 @@
 import DyadFormats
 import DyadTransformer
+import Foundation
 
 extension CalibrationText {
     /// Calibration text that the float model writes itself, by sampling at temperature 1.
@@ -15,7 +16,7 @@ extension CalibrationText {
         writtenBy decoder: Decoder, firstToken: Int32?, samples: Int, length: Int, seed: UInt64,
         progress: ProgressReporter?
     ) throws {
-        let apart = max(2, min(Self.heldOutWindows * Self.heldOutLength / length, samples / 2))
+        let apart = max(2, min(Self.heldOutWindows * Self.heldOutLength / length, samples / 4))
         let total = samples + apart
         // Both kinds alternate, so that any part of the list holds both, and are written side by side.
         func begins(_ sequence: Int) -> Bool { firstToken != nil && sequence % 2 == 1 }
@@ -27,5 +28,46 @@ extension CalibrationText {
                 total: total * length)
         }.enumerated().map { number, tokens in begins(number) ? Array(tokens.dropFirst()) : Array(tokens.dropLast()) }
         self.init(calibration: Array(sequences.prefix(samples)), heldOut: Array(sequences.dropFirst(samples)))
+    }
+}
+
+extension CalibrationText {
+    /// The text of a file that ``write(to:key:)`` made; nil where there is no such file.
+    ///
+    /// - Parameter key: what the text follows from (model, seed, lengths).
+    /// - Throws: ``DyadError`` for a file that is damaged or belongs to another key.
+    public init?(storedIn file: String, key: JSONObject) throws(DyadError) {
+        guard FileManager.default.fileExists(atPath: file) else { return nil }
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            throw DyadError(
+                .malformed, file: file, found: "no readable text", expected: "self-written calibration text",
+                remedy: "Remove the file: the text is then written again.")
+        }
+        let value = try JSONValue.parse(text, file: file)
+        for name in key.keys where value["key"]?[name] != key[name] {
+            throw DyadError(
+                .mismatch, file: file, subject: name, found: value["key"]?[name]?.text() ?? "nothing",
+                expected: key[name]?.text() ?? "nothing",
+                remedy: "Remove the file, or name another one: this text was written with other settings.")
+        }
+        func windows(_ name: String) throws(DyadError) -> [[Int32]] {
+            let rows = value[name]?.array?.map { row in
+                row.array?.map { $0.integer.flatMap { Int32(exactly: $0) } } ?? [nil]
+            }
+            guard let rows, !rows.isEmpty, rows.allSatisfy({ !$0.contains(nil) && $0.count == rows[0].count }) else {
+                throw DyadError(
+                    .malformed, file: file, subject: name, found: "no list of windows", expected: "token ids",
+                    remedy: "Remove the file: the text is then written again.")
+            }
+            return rows.map { $0.compactMap { $0 } }
+        }
+        self.init(calibration: try windows("calibration"), heldOut: try windows("held_out"))
+    }
+
+    /// Stores the windows as JSON, for other runs with the same key.
+    public func write(to file: String, key: JSONObject) throws(DyadError) {
+        func rows(_ windows: [[Int32]]) -> JSONValue { .array(windows.map { .array($0.map { .integer(Int($0)) }) }) }
+        let value: JSONValue = ["key": .object(key), "calibration": rows(calibration), "held_out": rows(heldOut)]
+        try AtomicFile.write(file, text: value.text())
     }
 }
