@@ -73,6 +73,11 @@ struct BatchOrder {
     func state() throws(DyadError) -> (generator: Tensor, rest: [Int]) { (try generator.state(), rest) }
 
     mutating func restore(_ state: (generator: Tensor, rest: [Int])) throws(DyadError) {
+        guard state.rest.allSatisfy({ (0..<count).contains($0) }) else {
+            throw DyadError(
+                .malformed, subject: "order.rest", found: "a window that the text does not have",
+                expected: "numbers below \(count)", remedy: "Leave out --resume to start again.")
+        }
         try generator.restore(state.generator)
         rest = state.rest
     }
