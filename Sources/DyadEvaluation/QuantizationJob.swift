@@ -96,7 +96,7 @@ public struct QuantizationJob {
         let text = try calibrationText(checkpoint, tokenizer, length: sequenceLength, progress)
 
         var run: RunDirectory?
-        if !recipe.learning.isEmpty {
+        if !recipe.learning.isEmpty || recipe.allocation != nil {
             run = try RunDirectory(
                 runDirectory ?? String(self.output.dropLast(".dyad".count)) + ".run",
                 settings: try settings(checkpoint, text, context), resumes: resumes)
@@ -107,13 +107,22 @@ public struct QuantizationJob {
         try program.validate()
 
         let scores = try scores(original, output.folded, program, text, context: context, progress)
-        program.provenance = try provenance(checkpoint, text, scores)
+        program.provenance = try provenance(checkpoint, text, scores, allocated: output.allocated)
         try program.write(to: self.output)
         try run?.finish()
         let bytes = try MappedFile(self.output).count
         return Report(
             output: self.output, seconds: (ContinuousClock.now - start).seconds, bytes: bytes, float: scores[0],
             folded: scores[1], simulated: scores[2], integer: scores[3])
+    }
+
+    /// Measures which tensors of the calibrated network would gain most from more bits. Nothing is written.
+    public func sensitivities(progress: ProgressReporter? = nil) throws -> SensitivityReport {
+        let checkpoint = try Checkpoint.open(model)
+        let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
+        let text = try calibrationText(checkpoint, checkpoint.tokenizer(), length: sequenceLength, progress)
+        return try Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
+            .sensitivities(try Decoder(checkpoint: checkpoint), tokenizer: checkpoint.tokenizer(), text: text)
     }
 
     /// Context and window length, within what the model was made for: beyond it positions have never been trained.
@@ -216,13 +225,14 @@ public struct QuantizationJob {
 
     /// What made the file; nothing in it differs between two equal runs.
     private func provenance(
-        _ checkpoint: Checkpoint, _ text: CalibrationText, _ scores: [PerplexityResult]
+        _ checkpoint: Checkpoint, _ text: CalibrationText, _ scores: [PerplexityResult], allocated: [String]
     ) throws -> JSONValue {
         var object = JSONObject()
         object["dyad"] = .string(dyadVersion)
         object["model"] = .string(URL(filePath: model).lastPathComponent)
         object["model_sha256"] = .string(try checkpoint.fingerprint())
         object["recipe"] = .string(recipe.name)
+        if !allocated.isEmpty { object["allocated"] = .array(allocated.map { .string($0) }) }
         object["seed"] = .integer(Int(truncatingIfNeeded: seed))
         object["calibration"] = .string(calibration == .selfWritten ? "self-written" : "file")
         object["calibration_sha256"] = .string(text.fingerprint)

@@ -63,4 +63,4 @@ extension QuantizationJob.Report {
     }
 }
 
-private func text(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+func text(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }

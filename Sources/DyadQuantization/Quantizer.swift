@@ -35,6 +35,8 @@ public struct Quantizer {
         public var program: IntegerProgram
         /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
         public var folded: Decoder
+        /// The tensors that the recipe's allocation gave more bits.
+        public var allocated: [String]
     }
 
     /// Quantises.
@@ -44,54 +46,103 @@ public struct Quantizer {
     ///   - text: windows for calibration; the held-out ones are not touched.
     /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
     public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
-        try checkPromotions(original.configuration)
+        try checkPromotions(original)
         // Here, before a prefix search or smoothing meets them and fails where the reason does not show.
         for key in original.weights.keys { try original.weights.requireFinite(key) }
         var folded = try transformed(original, tokenizer: tokenizer, text: text)
-        let exponentialType: IntegerType =
-            recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
-        func calibrated(_ fixed: Calibrator.Result? = nil) throws -> Calibrator.Result {
-            // The calibrator replaces weights as it rounds them.
-            try Calibrator(
-                decoder: try folded.copy(), recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
-                fixed: fixed, progress: progress
-            ).run()
+        var recipe = recipe
+        var result = try calibrated(recipe, folded, text)
+        var allocated: [String] = []
+        if let allocation = recipe.allocation {
+            allocated = try allocate(allocation, folded, result, text)
+            recipe.promote += allocated
+            if !allocated.isEmpty { result = try calibrated(recipe, folded, text) }
         }
-        var result = try calibrated()
         for (index, stage) in recipe.learning.enumerated() {
             let outcome = try Learner(
                 recipe: recipe, stage: stage, index: index, windows: text.training, exponentialType: exponentialType,
                 seed: seed, run: run, progress: progress
             ).run(folded, result)
             (folded, result) = (outcome.folded, outcome.result)
-            if stage.recalibrates { result = try calibrated(stage.kept(of: result, in: folded)) }
+            if stage.recalibrates {
+                result = try calibrated(recipe, folded, text, keeping: stage.kept(of: result, in: folded))
+            }
         }
-        let model = try staticModel(folded, result, exponentialType)
+        let model = try staticModel(folded, result)
         let lowered = try Lowering.lower(model)
         var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)
         program.tokenizer = tokenizer.json()
         program.configuration = folded.configuration.json
-        return Output(program: program, folded: folded)
+        return Output(program: program, folded: folded, allocated: allocated)
     }
 
     /// A pattern that promotes nothing is a slip that nobody would notice otherwise.
-    private func checkPromotions(_ configuration: DecoderConfiguration) throws(DyadError) {
-        let keys = SiteKey.Site.allCases.flatMap { site in
-            site.isInBlock ? (0..<configuration.layerCount).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
+    private func checkPromotions(_ decoder: Decoder) throws(DyadError) {
+        let layers = decoder.configuration.layerCount
+        let sites = SiteKey.Site.allCases.flatMap { site in
+            site.isInBlock ? (0..<layers).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
         }
+        let weights = (0..<layers).flatMap { decoder.weights.linearKeys(layer: $0) }
         for pattern in recipe.promote {
-            var single = recipe
-            single.promote = [pattern]
-            let grids = SiteGrids(recipe: single, hasOnlineRotation: recipe.rotation.online)
-            guard keys.contains(where: { single.isPromoted($0.name) && grids.grid($0) == .centred16 }) else {
+            guard
+                weights.contains(where: { Recipe.matches($0.name, [pattern]) })
+                    || sites.contains(where: {
+                        Recipe.matches($0.name, [pattern]) && recipe.canPromote($0, online: recipe.rotation.online)
+                    })
+            else {
                 throw DyadError(
                     .mismatch, file: "recipe \(recipe.name)", subject: "promote", found: "the pattern “\(pattern)”",
-                    expected: "a pattern of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
+                    expected:
+                        "a pattern of weights, or of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
                     remedy:
                         "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit."
                 )
             }
         }
+    }
+
+    /// Measures the tensors of the calibrated network that could get more bits; the recipe's allocation, if any, gives the
+    /// candidates. Nothing is learnt.
+    public func sensitivities(
+        _ original: Decoder, tokenizer: Tokenizer, text: CalibrationText
+    ) throws -> SensitivityReport {
+        try checkPromotions(original)
+        for key in original.weights.keys { try original.weights.requireFinite(key) }
+        let folded = try transformed(original, tokenizer: tokenizer, text: text)
+        let result = try calibrated(recipe, folded, text)
+        let analysis = try SensitivityAnalysis(
+            recipe: recipe, folded: folded, result: result, exponentialType: exponentialType,
+            windows: SensitivityAnalysis.windows(of: text), progress: progress)
+        return try analysis.report(recipe.allocation?.candidates ?? [], heldOut: text.heldOut)
+    }
+
+    private var exponentialType: IntegerType {
+        recipe.attention == .late && context <= Self.longestNarrowContext ? .u8 : .u16
+    }
+
+    private func calibrated(
+        _ recipe: Recipe, _ folded: Decoder, _ text: CalibrationText, keeping fixed: Calibrator.Result? = nil
+    ) throws -> Calibrator.Result {
+        let measures = recipe.weights.rounding == .yaqa && fixed?.weights.isEmpty != false
+        // The calibrator replaces weights as it rounds them.
+        return try Calibrator(
+            decoder: try folded.copy(), recipe: recipe, windows: text.calibration, exponentialType: exponentialType,
+            fixed: fixed,
+            outputMoments: measures
+                ? try OutputMoments.measure(folded, windows: text.calibration, seed: seed, progress: progress) : [:],
+            progress: progress
+        ).run()
+    }
+
+    private func allocate(
+        _ allocation: Allocation, _ folded: Decoder, _ result: Calibrator.Result, _ text: CalibrationText
+    ) throws -> [String] {
+        let analysis = try SensitivityAnalysis(
+            recipe: recipe, folded: folded, result: result, exponentialType: exponentialType,
+            windows: SensitivityAnalysis.windows(of: text), progress: progress)
+        let measured = try analysis.measure(allocation.candidates)
+        for sensitivity in measured { run?.log(sensitivity.json) }
+        return allocation.chosen(from: measured, bytes: analysis.weightBytes, cycles: analysis.cycles).map(\.tensor)
     }
 
     // MARK: Equivalent transforms
@@ -170,9 +221,7 @@ public struct Quantizer {
 
     // MARK: Towards lowering
 
-    private func staticModel(
-        _ folded: Decoder, _ result: Calibrator.Result, _ exponentialType: IntegerType
-    ) throws -> StaticModel {
+    private func staticModel(_ folded: Decoder, _ result: Calibrator.Result) throws -> StaticModel {
         let weights = folded.weights
         func quantized(_ weight: WeightKey.Weight, _ layer: Int? = nil) throws(DyadError) -> QuantizedWeight {
             let key = WeightKey(weight, layer: layer)

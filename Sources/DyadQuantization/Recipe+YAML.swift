@@ -25,7 +25,7 @@ extension Recipe {
             weights.rounding = try section.choice("rounding") ?? weights.rounding
             weights.clip = try section.choice("clip") ?? weights.clip
             try section.finish()
-            if weights.clip == .hessian && weights.rounding != .gptq {
+            if weights.clip == .hessian && weights.rounding == .nearest {
                 throw section.error("clip", found: "hessian with rounding nearest", expected: "none or mse")
             }
         }
@@ -62,11 +62,16 @@ extension Recipe {
             smoothing = Smoothing(alpha: alpha, sites: Set(try section.choices("sites") ?? Smoothing.Site.allCases))
             try section.finish()
         }
-        if let node = top.take("promote") {
-            guard let items = node.sequence, items.allSatisfy({ $0.string != nil }) else {
-                throw top.error("promote", found: "no list", expected: "a list of tensor-name patterns")
-            }
-            promote = items.compactMap(\.string)
+        promote = try top.strings("promote") ?? []
+        if var section = try top.section("allocation") {
+            var chosen = Allocation()
+            chosen.measure = try section.choice("measure") ?? chosen.measure
+            chosen.candidates = try section.strings("candidates") ?? []
+            chosen.sixteenBitShare = try section.number("sixteen-bit-share", in: 0...1)
+            chosen.weightBytes = try section.integer("weight-bytes", in: 0...Int.max)
+            chosen.latency = try section.number("latency", in: 1...1000)
+            try section.finish()
+            allocation = chosen
         }
         for var section in try top.sections("learning") ?? [] {
             learning.append(try Learning(&section))
@@ -256,6 +261,14 @@ private struct RecipeReader {
         var values: [Value] = []
         for item in items { values.append(try parse(item, key)) }
         return values
+    }
+
+    mutating func strings(_ key: String) throws(DyadError) -> [String]? {
+        guard let node = take(key) else { return nil }
+        guard let items = node.sequence, items.allSatisfy({ $0.string != nil }) else {
+            throw error(key, found: "no list", expected: "a list of tensor-name patterns")
+        }
+        return items.compactMap(\.string)
     }
 
     private func parse<Value: RawRepresentable & CaseIterable>(

@@ -20,8 +20,11 @@ public struct Recipe: Equatable, Sendable {
     public var rotation = Rotation()
     /// Equivalent channel scalings; nil for none.
     public var smoothing: Smoothing?
-    /// Activation tensors kept at 16 bit, as patterns of graph names (`layers.*.mlp.down_proj.input`; `*` is one component).
+    /// Activation tensors kept at 16 bit and weights kept at 8, as patterns of their names (`layers.*.mlp.down_proj.input`,
+    /// `layers.0.mlp.down_proj.weight`; `*` is one component).
     public var promote: [String] = []
+    /// Which further tensors get more bits, decided by measurement; nil for none.
+    public var allocation: Allocation?
 
     /// Stages of gradient learning after calibration, in order.
     public var learning: [Learning] = []
@@ -41,6 +44,9 @@ public struct Recipe: Equatable, Sendable {
             case nearest
             /// Error-compensating rounding (Frantar et al., "GPTQ", 2023) on the quantised network's own inputs.
             case gptq
+            /// The same with compensation between output channels too, weighted by how strongly the prediction depends on
+            /// them (Tseng et al., "Model-Preserving Adaptive Rounding", 2025).
+            case yaqa
         }
         /// Ways to choose a row's scale.
         public enum Clip: String, CaseIterable, Sendable {
@@ -48,7 +54,7 @@ public struct Recipe: Equatable, Sendable {
             case none
             /// The scale minimises the row's squared rounding error.
             case mse
-            /// The scale minimises the rounding error weighted with the inputs' second moments (needs `gptq`'s Hessian).
+            /// The scale minimises the rounding error weighted with the inputs' second moments (needs the Hessian of `gptq` or `yaqa`).
             case hessian
         }
     }
@@ -65,6 +71,9 @@ public struct Recipe: Equatable, Sendable {
             case mse
             /// Percentile 99.99 on both sides.
             case percentile
+            /// Mean ± k standard deviations, k by bit width (3.9 at 8 bits), where the values are distributed like a Gaussian,
+            /// as after a rotation; min–max elsewhere (Quant.npu; research/quantnpu.md §1.5).
+            case sigma
         }
     }
 
@@ -205,11 +214,16 @@ public struct Recipe: Equatable, Sendable {
             + ")"
     }
 
-    /// Whether an activation tensor of the graph is promoted to 16 bit.
-    public func isPromoted(_ tensor: String) -> Bool {
-        promote.contains { pattern in
-            let wanted = pattern.split(separator: "."), found = tensor.split(separator: ".")
-            return wanted.count == found.count && zip(wanted, found).allSatisfy { $0 == "*" || $0 == $1 }
-        }
+    /// Whether a tensor is promoted to its wider type.
+    public func isPromoted(_ tensor: String) -> Bool { promote.contains { Self.matches(tensor, $0) } }
+
+    /// Whether a name matches one of the patterns, or there are none.
+    static func matches(_ name: String, _ patterns: [String]) -> Bool {
+        patterns.isEmpty || patterns.contains { matches(name, $0) }
+    }
+
+    private static func matches(_ name: String, _ pattern: String) -> Bool {
+        let wanted = pattern.split(separator: "."), found = name.split(separator: ".")
+        return wanted.count == found.count && zip(wanted, found).allSatisfy { $0 == "*" || $0 == $1 }
     }
 }

@@ -12,19 +12,17 @@ struct Quantize: ParsableCommand {
             calibrated nothing.
             """)
 
-    @Argument(help: "The float model.") var model: String
+    @OptionGroup var settings: CalibrationOptions
     @Option(name: .shortAndLong, help: "The .dyad file to write.") var output: String
-    @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = "static-w8a8"
-    @Option(help: "`self` (the model writes its own), or a text or .jsonl file.") var calibration = "self"
     @Option(
-        help: "File that keeps self-written text, and gives it to further runs with the same model, seed and lengths.")
-    var keepText: String?
-    @Option(help: "Calibration windows.") var samples = 32
-    @Option(help: "Tokens of a calibration window (default: 512, or as many as the model was made for).")
-    var sequenceLength: Int?
-    @Option(help: "Token positions the program must hold (default: 1024, or as many as the model was made for).")
-    var context: Int?
-    @Option(help: "Seed of the rotations and of self-written text.") var seed: UInt64 = 0
+        name: .customLong("max-16bit-sites"),
+        help: "The share of 8-bit activations (as 10%) that may be 16 bit, the most sensitive ones.")
+    var sixteenBitSites: String?
+    @Option(help: "Bytes that all integer weights may take; the most sensitive 4-bit ones get 8 bits.")
+    var maxBytes: Int?
+    @Option(
+        help: "What promotions may cost a token in estimated cycles, relative to none (as 1.05).")
+    var maxLatency: Double?
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
     @Option(
         name: .customLong("run"),
@@ -34,17 +32,41 @@ struct Quantize: ParsableCommand {
     @Flag(help: "Print the report as JSON.") var json = false
 
     func run() throws {
-        var job = QuantizationJob(model: model, output: output, recipe: try Recipe.named(recipe))
-        job.calibration = calibration == "self" ? .selfWritten : .file(calibration)
-        (job.samples, job.sequenceLength, job.context) = (samples, sequenceLength, context)
-        (job.seed, job.threads) = (seed, threads)
-        job.keptText = keepText
+        var job = try settings.job(output: output)
+        job.threads = threads
         (job.runDirectory, job.resumes) = (runDirectory, resume)
+        if sixteenBitSites != nil || maxBytes != nil {
+            var allocation = job.recipe.allocation ?? Allocation()
+            allocation.sixteenBitShare = try sixteenBitSites.map(share) ?? allocation.sixteenBitShare
+            allocation.weightBytes = maxBytes ?? allocation.weightBytes
+            job.recipe.allocation = allocation
+        }
+        if let maxLatency {
+            guard maxLatency >= 1, job.recipe.allocation != nil else {
+                throw DyadError(
+                    .usage, subject: "--max-latency",
+                    found: job.recipe.allocation == nil ? "no budget of sites or bytes" : "\(maxLatency)",
+                    expected: "a factor from 1, beside --max-16bit-sites or --max-bytes",
+                    remedy: "For example --max-16bit-sites 100% --max-latency 1.05.")
+            }
+            job.recipe.allocation?.latency = maxLatency
+        }
         let report = try job.run(progress: ProgressLine())
         if json {
             try Terminal.print(report.json(peakResidentBytes: Benchmark.peakResidentBytes()).text())
         } else {
             try Terminal.print(report.table)
         }
+    }
+
+    /// `10%` or `0.1`.
+    private func share(_ text: String) throws -> Double {
+        let value = text.hasSuffix("%") ? Double(text.dropLast()).map { $0 / 100 } : Double(text)
+        guard let value, (0...1).contains(value) else {
+            throw DyadError(
+                .usage, subject: "--max-16bit-sites", found: text, expected: "a share from 0% to 100%",
+                remedy: "For example 10%.")
+        }
+        return value
     }
 }

@@ -46,6 +46,28 @@ private func gaussian(_ count: Int) -> [Float] {
         #expect(abs(highest - 3) <= Double(encoding.scale) / 2 + 1e-6)
     }
 
+    @Test func theClipByStandardDeviationIsNearTheSearchForAGaussianAndTheWholeRangeElsewhere() {
+        var histogram = StreamingHistogram()
+        histogram.add(values: gaussian(400_000))
+        let moments = histogram.moments
+        #expect(abs(moments.mean) < 0.01 && abs(moments.variance - 1) < 0.02 && abs(moments.kurtosis - 2.9) < 0.2)
+        let bins = histogram.occupied
+        func error(_ rule: Recipe.Activations.Range) -> Double {
+            let encoding = RangeSearch.encoding(histogram, grid: .unsigned8, rule: rule)
+            return RangeSearch.squaredError(bins, encoding, levels: 255)
+        }
+        #expect(error(.sigma) < 1.1 * error(.mse))
+        // Three standard deviations lose several times that at 8 bit.
+        let three = RangeSearch.squaredError(bins, Grid.unsigned8.encoding(low: -3, high: 3), levels: 255)
+        #expect(three > 2.5 * error(.sigma))
+
+        var heavy = StreamingHistogram()
+        heavy.add(values: gaussian(10_000).map { $0 * $0 * $0 })
+        #expect(
+            RangeSearch.encoding(heavy, grid: .unsigned8, rule: .sigma)
+                == RangeSearch.encoding(heavy, grid: .unsigned8, rule: .minmax))
+    }
+
     /// research/quantnpu.md §1.5: for a Gaussian at 8 bit the best clip is about 3.9 σ; ours is asymmetric, so both ends.
     @Test func theSquaredErrorSearchFindsTheKnownClipOfAGaussian() {
         var histogram = StreamingHistogram()

@@ -12,6 +12,16 @@ import Testing
         }
     }
 
+    @Test func everyPipelineHasBothSchemes() throws {
+        let names = try Recipe.builtIn().map(\.name)
+        for pipeline in [
+            "smoothquant", "omniquant", "mobilequant", "quarot-static", "spinquant-static", "prefixquant", "quant-npu",
+            "dyad", "dyad-folded",
+        ] {
+            #expect(names.contains(pipeline + "-w8a8") && names.contains(pipeline + "-w4a8"))
+        }
+    }
+
     @Test(arguments: [
         ("name: x\nsummary: y\ntypo: 1", "typo"),
         ("name: x\nsummary: y\nweights: { bits: 5 }", "weights.bits"),

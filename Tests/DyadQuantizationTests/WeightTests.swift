@@ -1,3 +1,4 @@
+import DyadTensor
 import Testing
 
 @testable import DyadQuantization
@@ -117,5 +118,101 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
             weights, rows: rows, columns: columns, bits: 4, scales: scales, order: Array(0..<columns), factor: factor)
         let nearest = WeightQuantizer.nearest(weights, rows: rows, columns: columns, bits: 4, scales: scales)
         #expect(outputError(compensated) < 0.5 * outputError(nearest))
+    }
+}
+
+/// Rounding with the curvature on both sides.
+@Suite(.needsTorch) struct KroneckerRoundingTests {
+    /// Second moments of channels with a strong common component.
+    private static func moments(_ size: Int, seed: UInt64) throws -> Tensor {
+        let samples = 300
+        let noise = random(samples * size, seed: seed), common = random(samples, seed: seed + 1)
+        let values = noise.indices.map { Double(0.3 * noise[$0] + common[$0 / size]) }
+        let x = try Tensor(values, shape: [samples, size])
+        return try x.transpose().matmul(x)
+    }
+
+    @Test func theFactorGivesTheDampedMomentsBack() throws {
+        let moments = try Self.moments(9, seed: 31)
+        let mean = try moments.diagonal().sum().item() / 9
+        let factor = try OrderedMoments(moments, damping: 0.02).unitUpperFactor()
+        let u = try Tensor(factor.values.map(Double.init), shape: [9, 9])
+        for row in 0..<9 {
+            #expect(factor.values[row * 9 + row] == 1)
+            for column in 0..<row { #expect(factor.values[row * 9 + column] == 0) }
+        }
+        let index = try Tensor(factor.order.map { Int64($0) })
+        let ordered = try (moments + Tensor.eye(9, dtype: .float64) * (0.02 * mean))
+            .indexSelect(0, index).indexSelect(1, index)
+        // D from U⁻¹·H·U⁻ᵀ, which must be diagonal.
+        let half = try u.solve(ordered)
+        let d = try u.solve(half.transpose())
+        let scale = try d.abs().max().item()
+        #expect(try (d - Tensor.eye(9, dtype: .float64) * d).abs().max().item() < 1e-5 * scale)
+        #expect(try d.diagonal().toArray(Double.self).allSatisfy { $0 > 0 })
+    }
+
+    @Test func bothSidesTogetherLowerTheObjectiveMost() throws {
+        let (rows, columns) = (40, 70)
+        let weights = random(rows * columns, seed: 35)
+        let (inputs, outputs) = (try Self.moments(columns, seed: 36), try Self.moments(rows, seed: 38))
+        let scales = WeightQuantizer.scales(
+            weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        let input = try OrderedMoments(inputs, damping: 0.01), output = try OrderedMoments(outputs, damping: 0.01)
+        /// tr(H_O·E·H_I·Eᵀ)
+        func objective(_ quantized: QuantizedWeight) throws -> Double {
+            let error = zip(weights, quantized.dequantized).map { Double($0 - $1) }
+            let e = try Tensor(error, shape: [rows, columns])
+            return try outputs.matmul(e).matmul(inputs).matmul(e.transpose()).diagonal().sum().item()
+        }
+        let nearest = try objective(
+            WeightQuantizer.nearest(weights, rows: rows, columns: columns, bits: 4, scales: scales))
+        let oneSided = try objective(
+            GPTQ.round(
+                weights, rows: rows, columns: columns, bits: 4, scales: scales, order: input.order,
+                factor: input.inverseFactor()))
+        let twoSided = try objective(
+            KroneckerRounding.round(
+                weights, rows: rows, columns: columns, bits: 4, scales: scales, input: input.unitUpperFactor(),
+                output: output.unitUpperFactor()))
+        #expect(oneSided < nearest)
+        #expect(twoSided < 0.5 * oneSided)
+    }
+
+    @Test func withoutCurvatureOfTheOutputsItIsGPTQ() throws {
+        let (rows, columns) = (20, 70)
+        let weights = random(rows * columns, seed: 41)
+        let scales = WeightQuantizer.scales(
+            weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
+        let input = try OrderedMoments(Self.moments(columns, seed: 42), damping: 0.01)
+        let identity = try OrderedMoments(Tensor.eye(rows, dtype: .float64), damping: 0)
+        let twoSided = try KroneckerRounding.round(
+            weights, rows: rows, columns: columns, bits: 4, scales: scales, input: input.unitUpperFactor(),
+            output: identity.unitUpperFactor())
+        let oneSided = try GPTQ.round(
+            weights, rows: rows, columns: columns, bits: 4, scales: scales, order: input.order,
+            factor: input.inverseFactor())
+        // The same in real numbers; a value beside the middle of two steps may fall either way, and what follows it in its row.
+        let differing = zip(twoSided.integers, oneSided.integers).filter { $0 != $1 }.count
+        #expect(differing < rows * columns / 20)
+    }
+
+    @Test func gradientsOfTheOutputsAreMeasuredForEveryLinear() throws {
+        let decoder = try tinyDecoder(.plain)
+        let windows = LearnableTests.text.calibration
+        let moments = try OutputMoments.measure(decoder, windows: windows, seed: 1, progress: nil)
+        for layer in decoder.weights.blocks.indices {
+            for key in decoder.weights.linearKeys(layer: layer) {
+                let found = try #require(moments[key])
+                let rows = try decoder.weights[key]?.size(0) ?? 0
+                #expect(found.shape == [rows, rows])
+                #expect(try found.diagonal().sum().item() > 0)
+            }
+        }
+        let again = try OutputMoments.measure(decoder, windows: windows, seed: 1, progress: nil)
+        for (key, value) in moments {
+            let other = try #require(again[key])
+            #expect(try (value - other).abs().max().item() == 0)
+        }
     }
 }

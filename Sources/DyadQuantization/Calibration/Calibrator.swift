@@ -15,6 +15,8 @@ struct Calibrator {
     let exponentialType: IntegerType
     /// Encodings and weights that are given and stay as they are.
     var fixed: Result?
+    /// The curvature on the outputs' side for ``Recipe/Weights/Rounding/yaqa``, from ``OutputMoments``.
+    var outputMoments: [WeightKey: Tensor] = [:]
     let progress: ProgressReporter?
 
     /// What calibration found.
@@ -30,6 +32,8 @@ struct Calibrator {
     private static let batch = 2
     /// One batch in so many gives the ranges that are only used until the weights are rounded.
     private static let provisionalShare = 4
+    /// Damping of the outputs' moments, a share of their mean.
+    private static let outputDamping = 0.05
 
     /// Runs calibration; the decoder's weights are replaced by their rounded values as it goes.
     func run() throws -> Result {
@@ -65,18 +69,18 @@ struct Calibrator {
         linears.removeAll { weights[$0] != nil }
         if recipe.weights.rounding == .nearest {
             // Independent of the activations: round first, so that the ranges already know the rounded weights.
-            for key in linears { weights[key] = try roundToNearest(key, bits: recipe.weights.bits) }
+            for key in linears { weights[key] = try roundToNearest(key, bits: recipe.bits(of: key)) }
         }
-        let compensates = recipe.weights.rounding == .gptq && !linears.isEmpty
+        let compensates = recipe.weights.rounding != .nearest && !linears.isEmpty
         // Where rounding follows, these ranges serve its second moments only: a part of the text fixes them well enough.
         let share = compensates ? Self.provisionalShare : 1
         try observe(layer, hidden.enumerated().filter { $0.offset % share == 0 }.map(\.element), visitor)
         if compensates {
-            visitor.momentSites = [.attentionNormOutput, .attentionOutput, .feedForwardNormOutput, downInput.site]
+            visitor.momentSites = Set(linears.map { $0.weight.inputSite(in: decoder) })
             _ = try quantizedOutputs(layer, hidden, visitor)
             visitor.momentSites = []
             for key in linears {
-                let site = SiteKey(inputSite(of: key.weight), layer: layer)
+                let site = SiteKey(key.weight.inputSite(in: decoder), layer: layer)
                 guard let moments = visitor.moments[site] else {
                     throw DyadError(
                         .failed, subject: site.name, found: "no second moments", expected: "one matrix",
@@ -115,21 +119,6 @@ struct Calibrator {
 
     // MARK: Weights
 
-    private var downInput: SiteKey {
-        let configuration = decoder.configuration
-        if decoder.onlineRotation != nil { return SiteKey(.downInput) }
-        return SiteKey(configuration.gated ? .product : .activationOutput)
-    }
-
-    private func inputSite(of weight: WeightKey.Weight) -> SiteKey.Site {
-        switch weight {
-        case .qWeight, .kWeight, .vWeight: .attentionNormOutput
-        case .oWeight: .attentionOutput
-        case .downWeight: downInput.site
-        default: decoder.configuration.sharedNorm ? .attentionNormOutput : .feedForwardNormOutput
-        }
-    }
-
     private func values(_ key: WeightKey) throws -> (values: [Float], rows: Int, columns: Int) {
         guard let weight = decoder.weights[key] else {
             throw DyadError(
@@ -153,23 +142,23 @@ struct Calibrator {
 
     private func roundCompensated(_ key: WeightKey, _ moments: Tensor) throws -> QuantizedWeight {
         let (values, rows, columns) = try values(key)
-        let diagonal = try moments.diagonal().toArray(Double.self)
-        let sum = diagonal.reduce(0, +)
-        // Inputs that are always zero have no moments; every rounding is as good then.
-        let mean = sum > 0 ? sum / Double(columns) : 1
-        // Damping 1 % of the mean second moment, as in the paper; a channel that never fires gets only that.
-        let damped = try moments + Tensor.eye(columns, dtype: .float64) * (0.01 * mean)
-        let order = diagonal.indices.sorted { (diagonal[$0], $1) > (diagonal[$1], $0) }
-        let index = try Tensor(order.map { Int64($0) })
-        let inverse = try damped.indexSelect(0, index).indexSelect(1, index).cholesky().choleskyInverse()
-        let factor = try inverse.cholesky(upper: true).to(.float32)
+        let bits = recipe.bits(of: key)
+        // Damping 1 % of the mean second moment, as in the GPTQ paper; a channel that never fires gets only that.
+        let input = try OrderedMoments(moments, damping: 0.01)
         let scales = WeightQuantizer.scales(
-            values, rows: rows, columns: columns, bits: recipe.weights.bits, clip: recipe.weights.clip,
-            importance: recipe.weights.clip == .hessian ? diagonal.map { Float($0 / mean) } : nil)
+            values, rows: rows, columns: columns, bits: bits, clip: recipe.weights.clip,
+            importance: recipe.weights.clip == .hessian ? input.relativeDiagonal : nil)
+        guard recipe.weights.rounding == .yaqa, let outputs = outputMoments[key] else {
+            return try install(
+                GPTQ.round(
+                    values, rows: rows, columns: columns, bits: bits, scales: scales, order: input.order,
+                    factor: input.inverseFactor()), key)
+        }
+        let output = try OrderedMoments(outputs.to(.float64), damping: Self.outputDamping)
         return try install(
-            GPTQ.round(
-                values, rows: rows, columns: columns, bits: recipe.weights.bits, scales: scales, order: order,
-                factor: factor.toArray(Float.self)), key)
+            KroneckerRounding.round(
+                values, rows: rows, columns: columns, bits: bits, scales: scales, input: input.unitUpperFactor(),
+                output: output.unitUpperFactor()), key)
     }
 
     private func install(_ weight: QuantizedWeight, _ key: WeightKey) throws -> QuantizedWeight {

@@ -18,6 +18,9 @@ final class QuantizingVisitor: SiteVisitor {
     var momentSites: Set<SiteKey.Site> = []
     private(set) var moments: [SiteKey: Tensor] = [:]
 
+    /// Sites that stay exact, as if they had a wider type.
+    var exempt: Set<SiteKey> = []
+
     private let grids: SiteGrids
     private let exponentialType: IntegerType
 
@@ -36,6 +39,7 @@ final class QuantizingVisitor: SiteVisitor {
                 if !fixed.contains(key) { try observe(key, x) }
                 return x
             }
+            if exempt.contains(key) { return x }
             let rounded = try x.fakeQuantized(encoding, grid.type)
             if momentSites.contains(key.site) { try addMoments(key, rounded) }
             return rounded

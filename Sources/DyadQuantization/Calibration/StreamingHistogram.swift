@@ -52,6 +52,22 @@ struct StreamingHistogram: Equatable, Sendable {
         }
     }
 
+    /// Mean, variance and kurtosis (fourth moment over squared variance), to a bin's width; 0, 0 and 3 for a constant 0.
+    var moments: (mean: Double, variance: Double, kurtosis: Double) {
+        let bins = occupied
+        let total = bins.reduce(0) { $0 + $1.count }
+        guard total > 0 else { return (0, 0, 3) }
+        let mean = bins.reduce(0) { $0 + $1.count * $1.value } / total
+        var (second, fourth) = (0.0, 0.0)
+        for (value, count) in bins {
+            let square = (value - mean) * (value - mean)
+            second += count * square
+            fourth += count * square * square
+        }
+        (second, fourth) = (second / total, fourth / total)
+        return (mean, second, second > 0 ? fourth / (second * second) : 3)
+    }
+
     /// The value below which the given share of the stream lies, to a bin's width.
     func quantile(_ share: Double) -> Double {
         let total = Double(counts.reduce(0, +))

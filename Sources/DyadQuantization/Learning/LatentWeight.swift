@@ -3,9 +3,11 @@ import DyadTensor
 
 /// Learned rounding: Ŵ = s · clamp(⌊V + ½⌋) with a latent weight V in units of a step and row scales s = s₀·eʳ.
 ///
-/// V starts within the bins of the given integers, as near to the float weight as they permit: learning begins at exactly
-/// the given solution, and the weights that its rounding had to decide against their float value are the first to change.
-/// The gradient passes the rounding straight through and is masked outside the range.
+/// V starts within the bins of the given integers, as near to the float weight as ``margin`` permits: learning begins at
+/// exactly the given solution, and the weights that its rounding had to decide against their float value are the first to
+/// change. The margin keeps them from changing all at once in the first steps, whose size Adam makes equal whatever their
+/// gradient: only a direction that persists crosses it. The gradient passes the rounding straight through and is masked
+/// outside the range.
 final class LatentWeight: LearnableWeight {
     private let latent: Tensor
     private let logScale: Tensor
@@ -13,8 +15,8 @@ final class LatentWeight: LearnableWeight {
     private let initialScale: Tensor
     private let unit: Tensor
 
-    /// How near to the edge of its bin a latent weight may begin.
-    private static let margin = 0.49
+    /// How far from the middle of its bin, whose edges are at ±½, a latent weight may begin.
+    private static let margin = 0.3
 
     private var largest: Int { Int(WeightQuantizer.largest(bits: start.bits)) }
 

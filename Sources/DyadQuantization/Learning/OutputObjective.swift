@@ -51,6 +51,17 @@ struct OutputObjective {
         return (loss * factor, try gradient * factor)
     }
 
+    /// The gradient of the summed negative log-likelihood of labels drawn from the student's own distribution: its second
+    /// moments are the Fisher information.
+    func sampledScore(_ student: Tensor, generator: Generator) throws -> Tensor {
+        let (_, gradient) = try overPositions(student) { _, _, logits in
+            let probabilities = try logits.softmax(-1)
+            let labels = try probabilities.multinomial(1, generator: generator)
+            return (0, try probabilities.scatter(1, labels, probabilities.gather(1, labels) - 1))
+        }
+        return try gradient * Double(student.size(0))
+    }
+
     private func overPositions(
         _ student: Tensor, _ part: (_ start: Int, _ length: Int, _ logits: Tensor) throws -> (Double, Tensor)
     ) throws -> (loss: Double, gradient: Tensor) {

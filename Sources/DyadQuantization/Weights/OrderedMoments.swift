@@ -1,0 +1,43 @@
+import DyadFormats
+import DyadTensor
+
+/// Damped second moments of channels, largest first, and the factors with which rounding compensates its errors.
+struct OrderedMoments {
+    /// The channels by falling moment.
+    let order: [Int]
+    /// E[x²] of every channel over the mean, in the channels' own order.
+    let relativeDiagonal: [Float]
+    /// float64 `[n, n]`, in ``order``.
+    private let matrix: Tensor
+
+    /// - Parameters:
+    ///   - moments: float64 `[n, n]`.
+    ///   - damping: a share of the mean moment, added to the diagonal.
+    init(_ moments: Tensor, damping: Double) throws {
+        let diagonal = try moments.diagonal().toArray(Double.self)
+        let sum = diagonal.reduce(0, +)
+        // Channels that are always zero have no moments; every rounding is as good then.
+        let mean = sum > 0 ? sum / Double(diagonal.count) : 1
+        let damped = try moments + Tensor.eye(diagonal.count, dtype: .float64) * (damping * mean)
+        let order = diagonal.indices.sorted { (diagonal[$0], $1) > (diagonal[$1], $0) }
+        let index = try Tensor(order.map { Int64($0) })
+        matrix = try damped.indexSelect(0, index).indexSelect(1, index)
+        relativeDiagonal = diagonal.map { Float($0 / mean) }
+        self.order = order
+    }
+
+    /// U with H⁻¹ = UᵀU, upper triangular, row-major.
+    func inverseFactor() throws -> [Float] {
+        try matrix.cholesky().choleskyInverse().cholesky(upper: true).to(.float32).toArray(Float.self)
+    }
+
+    /// U of H = U·D·Uᵀ, unit upper triangular.
+    func unitUpperFactor() throws -> KroneckerRounding.Factor {
+        // The Cholesky factor of the reversed matrix, reversed, is upper triangular.
+        let reversed = try Tensor((0..<order.count).reversed().map { Int64($0) })
+        let lower = try matrix.indexSelect(0, reversed).indexSelect(1, reversed).cholesky()
+        let upper = try lower.indexSelect(0, reversed).indexSelect(1, reversed)
+        let unit = try upper / upper.diagonal().unsqueeze(0)
+        return KroneckerRounding.Factor(order: order, values: try unit.to(.float32).contiguous().toArray(Float.self))
+    }
+}
