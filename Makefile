@@ -5,7 +5,7 @@ TEST_FLAGS = -c release -Xswiftc -enable-testing --scratch-path .build-test
 FORMATTED = Sources Tests Package.swift
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy benchmark integer-only format lint docs fixtures clean
+.PHONY: setup build test demo accuracy results benchmark integer-only format lint docs fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -22,6 +22,9 @@ demo: build ## quantise SmolLM2 twice, measure it, ask it something
 
 accuracy: build ## perplexity ratios against the targets (needs the evaluation texts)
 	scripts/accuracy
+
+results: build ## the table of all pipelines, row by row (hours; resumable; needs the evaluation data)
+	scripts/results
 
 benchmark: build ## speed of the programs in out/, medians of alternating runs
 	scripts/benchmark

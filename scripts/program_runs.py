@@ -33,15 +33,21 @@ def number(value, digits):
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def print_table(header, rows):
-    """Prints a Markdown table; the first column is text, the others are numbers."""
+def table_lines(header, rows):
+    """A Markdown table; the first column is text, the others are numbers."""
     cells = [header, *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = []
     for index, row in enumerate(cells):
         padded = [cell.ljust(width) if column == 0 else cell.rjust(width)
                   for column, (cell, width) in enumerate(zip(row, widths))]
-        print("| " + " | ".join(padded) + " |")
+        lines.append("| " + " | ".join(padded) + " |")
         if index == 0:
-            print("|" + "|".join("-" * (width + 1) + ("-" if column == 0 else ":")
-                                 for column, width in enumerate(widths)) + "|")
-    sys.stdout.flush()
+            lines.append("|" + "|".join("-" * (width + 1) + ("-" if column == 0 else ":")
+                                        for column, width in enumerate(widths)) + "|")
+    return lines
+
+
+def print_table(header, rows):
+    """Prints a Markdown table."""
+    print("\n".join(table_lines(header, rows)), flush=True)

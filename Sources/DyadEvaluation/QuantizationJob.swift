@@ -40,6 +40,8 @@ public struct QuantizationJob {
     public var runDirectory: String?
     /// Whether to continue the learning run that is there.
     public var resumes = false
+    /// Seconds between the learning run's snapshots; 0 for one after every step.
+    public var snapshotSeconds = 240.0
     /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
 
@@ -100,6 +102,7 @@ public struct QuantizationJob {
             run = try RunDirectory(
                 runDirectory ?? String(self.output.dropLast(".dyad".count)) + ".run",
                 settings: try settings(checkpoint, text, context), resumes: resumes)
+            run?.interval = snapshotSeconds
         }
         let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, run: run, progress: progress)
         let output = try quantizer.quantize(original, tokenizer: tokenizer, text: text)

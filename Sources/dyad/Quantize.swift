@@ -29,12 +29,19 @@ struct Quantize: ParsableCommand {
         help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).")
     var runDirectory: String?
     @Flag(help: "Continue the learning run that is there.") var resume = false
+    @Option(help: "Seconds between the snapshots of a learning run.") var snapshotSeconds = 240.0
     @Flag(help: "Print the report as JSON.") var json = false
 
     func run() throws {
         var job = try settings.job(output: output)
         job.threads = threads
         (job.runDirectory, job.resumes) = (runDirectory, resume)
+        guard snapshotSeconds >= 0 else {
+            throw DyadError(
+                .usage, subject: "--snapshot-seconds", found: "\(snapshotSeconds)", expected: "0 or more",
+                remedy: "Leave it out for 240.")
+        }
+        job.snapshotSeconds = snapshotSeconds
         if sixteenBitSites != nil || maxBytes != nil {
             var allocation = job.recipe.allocation ?? Allocation()
             allocation.sixteenBitShare = try sixteenBitSites.map(share) ?? allocation.sixteenBitShare

@@ -5,7 +5,8 @@ import Testing
 @Suite("Help")
 struct HelpTests {
     static let subcommands = [
-        "quantize", "evaluate", "generate", "chat", "tokenize", "benchmark", "inspect", "verify", "recipes",
+        "quantize", "evaluate", "generate", "chat", "tokenize", "benchmark", "inspect", "verify", "sensitivity",
+        "recipes",
     ]
 
     @Test("is the committed text", arguments: ["dyad"] + subcommands)

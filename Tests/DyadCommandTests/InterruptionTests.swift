@@ -97,6 +97,48 @@ struct InterruptionTests {
         }
     }
 
+    @Test("a learning run killed three times and resumed ends in the same bytes")
+    func learning() throws {
+        let folder = try Place.folder()
+        try write(
+            """
+            name: learn
+            summary: two stages, block by block and as a whole
+            weights: { bits: 4, rounding: gptq }
+            prefix: [1]
+            learning:
+              - { objective: block-output, steps: 60, batch: 1, rates: { activations: 0.001, rounding: 0.001 } }
+              - { objective: logits-kl, steps: 120, batch: 2, rates: { activations: 0.001, weight-scales: 0.001 } }
+            """, to: folder + "/learn.yaml")
+        func start(_ output: String) throws -> Command {
+            try Command(
+                TinyModel.quantize(try TinyModel.folder.get(), output)
+                    + ["--recipe", folder + "/learn.yaml", "--resume", "--snapshot-seconds", "0"])
+        }
+        let whole = try start(folder + "/whole.dyad").outcome()
+        #expect(whole.status == 0, "\(whole.errors)")
+        #expect(whole.errors.contains("learn block 1/2: 1/60"))
+        #expect(try list(folder + "/whole.run").sorted() == ["log.jsonl", "settings.json"])
+
+        var killed = 0
+        for _ in 0..<3 {
+            let command = try start(folder + "/out.dyad")
+            // Calibration is repeated by every run; the moments that matter come after the first snapshot.
+            _ = command.wait { command.errors.contains("learn") }
+            let end = Date().addingTimeInterval(Double.random(in: 0...0.3) * whole.seconds)
+            _ = command.wait { Date() > end }
+            command.send(SIGKILL)
+            if try command.outcome().status == -SIGKILL { killed += 1 }
+        }
+        #expect(killed >= 1)
+        let last = try start(folder + "/out.dyad").outcome()
+        #expect(last.status == 0, "\(last.errors)")
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/out.dyad"))
+        #expect(try bytes == Data(contentsOf: URL(fileURLWithPath: folder + "/whole.dyad")))
+        // It went on, and did not begin again.
+        #expect(!last.errors.contains("learn block 1/2: 1/60"))
+    }
+
     @Test("a limit on file sizes is 73, and nothing remains")
     func limit() throws {
         let folder = try Place.folder()
