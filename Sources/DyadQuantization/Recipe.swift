@@ -69,6 +69,9 @@ public struct Recipe: Equatable, Sendable {
             case minmax
             /// The range that minimises the squared error over the calibration histogram.
             case mse
+            /// The same, and where only a function of each value reads the tensor (a gate's SiLU), the squared error of the
+            /// function's result.
+            case resultMSE = "result-mse"
             /// Percentile 99.99 on both sides.
             case percentile
             /// Mean ± k standard deviations, k by bit width (3.9 at 8 bits), where the values are distributed like a Gaussian,

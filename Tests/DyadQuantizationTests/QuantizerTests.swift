@@ -34,8 +34,12 @@ import Testing
         let integerLogits: Tensor
         let integers: [TensorID: [Int32]]
 
-        init(_ recipe: Recipe, shape: Shape = .plain, context: Int = 64, seed: UInt64 = 1) throws {
+        init(
+            _ recipe: Recipe, shape: Shape = .plain, context: Int = 64, seed: UInt64 = 1,
+            prepare: (Decoder) throws -> Void = { _ in }
+        ) throws {
             decoder = try tinyDecoder(shape)
+            try prepare(decoder)
             let text = try tinyText(decoder)
             output = try Quantizer(recipe: recipe, seed: seed, context: context).quantize(
                 decoder, tokenizer: tinyTokenizer(), text: text)
@@ -107,6 +111,30 @@ import Testing
         // Two roundings of the same numbers: neither may be systematically worse.
         #expect(abs(integer - simulated) < max(0.25 * max(integer, simulated), 1e-3))
         #expect(run.output.program.graph.prefixTokens.count == (run.output.folded.prefix?.count ?? 0))
+    }
+
+    /// research/mobilequant.md §7, check 4, on a small model: one channel of the product carries a factor that down_proj takes
+    /// away again, as real models have them. Scaling without the up-down pair cannot see it, and the other channels are lost.
+    @Test func withoutTheUpDownPairAnOutlierOfTheProductBreaksTheNetwork() throws {
+        func divergence(_ sites: Set<Recipe.Smoothing.Site>) throws -> Double {
+            var recipe = Recipe(name: "smoothquant", summary: "")
+            recipe.activations.range = .minmax
+            recipe.smoothing = .init(alpha: 0.5, sites: sites)
+            let run = try Run(recipe) { decoder in
+                var factors = [Float](repeating: 1, count: decoder.configuration.intermediateSize)
+                factors[5] = 256
+                let factor = try Tensor(factors, shape: [factors.count])
+                for layer in decoder.weights.blocks.indices {
+                    let (up, down) = (WeightKey(.upWeight, layer: layer), WeightKey(.downWeight, layer: layer))
+                    decoder.weights[up] = try decoder.weights[up].map { try $0 * factor.unsqueeze(1) }
+                    decoder.weights[down] = try decoder.weights[down].map { try $0 / factor }
+                }
+            }
+            return try run.divergence(of: run.integerLogits)
+        }
+        let (with, without) = (try divergence([.norms, .upDown]), try divergence([.norms]))
+        #expect(with < 0.02)
+        #expect(without > 10 * with)
     }
 
     @Test(arguments: Shape.all) func everyFamilyLowersAndRuns(shape: Shape) throws {

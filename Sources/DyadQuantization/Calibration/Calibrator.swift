@@ -39,7 +39,8 @@ struct Calibrator {
     func run() throws -> Result {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
-        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType, fixed: fixed)
+        let visitor = QuantizingVisitor(
+            configuration: decoder.configuration, grids: grids, exponentialType: exponentialType, fixed: fixed)
         var weights: [WeightKey: QuantizedWeight] = [:]
 
         weights[WeightKey(.embedding)] = try roundToNearest(WeightKey(.embedding), bits: 8)

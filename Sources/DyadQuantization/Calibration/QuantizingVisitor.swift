@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -21,13 +22,20 @@ final class QuantizingVisitor: SiteVisitor {
     /// Sites that stay exact, as if they had a wider type.
     var exempt: Set<SiteKey> = []
 
+    /// Functions that alone read a site, for its range.
+    private let functions: [SiteKey.Site: (Double) -> Double]
     private let grids: SiteGrids
     private let exponentialType: IntegerType
 
     /// Sites whose encodings are given.
     private let fixed: Set<SiteKey>
 
-    init(grids: SiteGrids, exponentialType: IntegerType, fixed: Calibrator.Result? = nil) {
+    /// - Parameter configuration: the decoder's.
+    init(
+        configuration: DecoderConfiguration, grids: SiteGrids, exponentialType: IntegerType,
+        fixed: Calibrator.Result? = nil
+    ) {
+        functions = [configuration.gated ? .gateOutput : .upOutput: configuration.activation.evaluate]
         (self.grids, self.exponentialType) = (grids, exponentialType)
         (encodings, types) = (fixed?.encodings ?? [:], fixed?.types ?? [:])
         self.fixed = Set(encodings.keys)
@@ -60,7 +68,8 @@ final class QuantizingVisitor: SiteVisitor {
     func fixRanges(rule: Recipe.Activations.Range) {
         for (key, histogram) in histograms {
             guard let grid = grids.grid(key) else { continue }
-            encodings[key] = RangeSearch.encoding(histogram, grid: grid, rule: rule)
+            encodings[key] = RangeSearch.encoding(
+                histogram, grid: grid, rule: rule, function: functions[key.site])
             types[key] = grid.type
         }
         histograms = [:]
