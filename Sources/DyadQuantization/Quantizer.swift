@@ -222,7 +222,8 @@ public struct Quantizer {
     // MARK: Towards lowering
 
     private func staticModel(_ folded: Decoder, _ result: Calibrator.Result) throws -> StaticModel {
-        let weights = folded.weights
+        var weights = folded.weights
+        for (key, values) in result.vectors { weights[key] = try Tensor(values) }
         func quantized(_ weight: WeightKey.Weight, _ layer: Int? = nil) throws(DyadError) -> QuantizedWeight {
             let key = WeightKey(weight, layer: layer)
             guard let weight = result.weights[key] else {

@@ -74,7 +74,13 @@ extension Recipe {
             allocation = chosen
         }
         for var section in try top.sections("learning") ?? [] {
-            learning.append(try Learning(&section))
+            let stage = try Learning(&section)
+            if learning.contains(where: \.learnsVectors), stage.learnsTransforms || stage.recalibrates {
+                throw section.error(
+                    "rates", found: "transforms or recalibration after a stage with gains or biases",
+                    expected: "the gains and biases in the last stages")
+            }
+            learning.append(stage)
             try section.finish()
         }
         try top.finish()
@@ -151,6 +157,8 @@ extension Recipe.Learning {
         rates.clipping = try part.number("clipping", in: 0...most) ?? 0
         rates.weightScales = try part.number("weight-scales", in: 0...most) ?? 0
         rates.rounding = try part.number("rounding", in: 0...most) ?? 0
+        rates.gains = try part.number("gains", in: 0...most) ?? 0
+        rates.biases = try part.number("biases", in: 0...most) ?? 0
         rates.scalings = try part.number("scalings", in: 0...most) ?? 0
         rates.rotations = try part.number("rotations", in: 0...most) ?? 0
         try part.finish()
@@ -158,6 +166,11 @@ extension Recipe.Learning {
             throw section.error(
                 "rates", found: "learned rounding beside transforms or clipping",
                 expected: "stages of their own: integers belong to one form of the weights")
+        }
+        if rates.gains > 0 || rates.biases > 0, learnsTransforms || recalibrates {
+            throw section.error(
+                "rates", found: "gains or biases beside transforms or recalibration",
+                expected: "stages of their own: gains and biases are learnt on what calibration left")
         }
         if (rates.rotations > 0 || !quantizesWeights) && !recalibrates {
             throw section.error(

@@ -184,6 +184,10 @@ public struct Recipe: Equatable, Sendable {
             public var weightScales = 0.0
             /// The latent weights of learned rounding, in units of the row's range.
             public var rounding = 0.0
+            /// The logarithms of the norms' gains.
+            public var gains = 0.0
+            /// The linears' biases, in lengths of their weight's row.
+            public var biases = 0.0
             /// The logarithms of channel scalings.
             public var scalings = 0.0
             /// The skew generators of rotations.
@@ -192,6 +196,9 @@ public struct Recipe: Equatable, Sendable {
 
         /// Creates a stage that learns nothing yet.
         public init() {}
+
+        /// Whether gains or biases are learnt, which belong to the program and not to the float model.
+        var learnsVectors: Bool { rates.gains > 0 || rates.biases > 0 }
 
         /// Whether equivalent transforms are learnt.
         var learnsTransforms: Bool { rates.scalings > 0 || rates.rotations > 0 }

@@ -243,9 +243,11 @@ import Testing
             ($0.objective, $0.activations, $0.localWeight) = (.crossEntropy, .linearInputs, 0.1)
             ($0.rates.rotations, $0.rates.clipping, $0.rates.activations) = (1e-3, 5e-3, 1e-3)
         },
+        { ($0.rates.gains, $0.rates.biases, $0.rates.weightScales) = (4e-3, 4e-3, 4e-3) },
+        { ($0.objective, $0.rates.gains, $0.rates.biases) = (.block, 4e-3, 4e-3) },
     ]
 
-    @Test(arguments: 0..<4) func aStageLowersItsLoss(stage: Int) throws {
+    @Test(arguments: 0..<6) func aStageLowersItsLoss(stage: Int) throws {
         let test = try Case {
             if stage == 3 { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
         }
@@ -258,11 +260,11 @@ import Testing
         }.run(test.folded, test.result)
         try run.finish()
         let found = try losses(path)
-        #expect(found.count == (stage == 2 ? 2 : 1))
+        #expect(found.count == (stage == 2 || stage == 5 ? 2 : 1))
         for loss in found { #expect(loss.after < loss.before) }
     }
 
-    @Test(arguments: [0, 2]) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
+    @Test(arguments: [0, 2, 4]) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
         let test = try Case()
         let whole = try learner(test, nil, Self.stages[stage]).run(test.folded, test.result)
         let path = folder()
@@ -282,6 +284,7 @@ import Testing
             #expect(resumed.result.weights[key]?.integers == weight.integers)
             #expect(resumed.result.weights[key]?.scales == weight.scales)
         }
+        #expect(resumed.result.vectors == whole.result.vectors)
         let error = #expect(throws: DyadError.self) {
             _ = try RunDirectory(path, settings: JSONObject([("a", 2)]), resumes: true)
         }
@@ -308,6 +311,9 @@ import Testing
             ("{ rates: { rounding: 1, scalings: 1 } }", "learning[0].rates"),
             ("{ objective: block-output, rates: { rotations: 1 }, recalibrate: true }", "learning[0].objective"),
             ("{ rates: { rotations: 1 } }", "learning[0].recalibrate"),
+            ("{ rates: { gains: 1, scalings: 1 } }", "learning[0].rates"),
+            ("{ rates: { biases: 1 }, recalibrate: true }", "learning[0].rates"),
+            ("{ rates: { biases: 1 } }\n  - { rates: { scalings: 1 } }", "learning[1].rates"),
             ("{ objective: mse, rates: { rounding: 1 } }", "learning[0].objective"),
         ] {
             let error = #expect(throws: DyadError.self) { try recipe(stage) }

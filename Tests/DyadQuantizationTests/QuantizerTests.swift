@@ -113,6 +113,38 @@ import Testing
         #expect(run.output.program.graph.prefixTokens.count == (run.output.folded.prefix?.count ?? 0))
     }
 
+    /// Gains and biases that a stage learns are the program's: it then does what the learnt network does.
+    @Test func learntGainsAndBiasesReachTheProgram() throws {
+        var recipe = Recipe(name: "vectors", summary: "")
+        recipe.weights.bits = 4
+        let before = try Run(recipe)
+        var stage = Recipe.Learning()
+        (stage.steps, stage.batch, stage.warmUp) = (40, 2, 1)
+        (stage.rates.gains, stage.rates.biases) = (0.01, 0.01)
+        recipe.learning = [stage]
+        let after = try Run(recipe)
+        try after.expectExactOperations()
+        // On what was learnt from: the text of a random model says nothing about other text.
+        func divergence(_ run: Run) throws -> Double {
+            try tinyText(run.decoder).training.map { window in
+                let float = try withNoGrad { try run.output.folded.forward([window]).squeeze(0) }
+                let program = try SimulatedProgram(run.output.program).logits(window)
+                let (p, q) = (try float.to(.float64).logSoftmax(-1), try program.to(.float64).logSoftmax(-1))
+                return try (p.exp() * (p - q)).sum().item()
+            }.reduce(0, +)
+        }
+        #expect(try divergence(after) < 0.95 * divergence(before))
+        func names(_ run: Run) -> Set<String> { Set(run.output.program.graph.constants.map(\.name)) }
+        let new = names(after).subtracting(names(before))
+        #expect(new.contains { $0.contains("down_proj.bias") } && new.contains { $0.contains("q_proj.bias") })
+        // The float model, with which everything is compared, stays as it was.
+        let token = [after.tokens]
+        let (a, b) = try withNoGrad {
+            (try before.output.folded.forward(token), try after.output.folded.forward(token))
+        }
+        #expect(try (a - b).abs().max().item() == 0)
+    }
+
     /// research/mobilequant.md §7, check 4, on a small model: one channel of the product carries a factor that down_proj takes
     /// away again, as real models have them. Scaling without the up-down pair cannot see it, and the other channels are lost.
     @Test func withoutTheUpDownPairAnOutlierOfTheProductBreaksTheNetwork() throws {

@@ -25,6 +25,8 @@ struct Calibrator {
         var types: [SiteKey: IntegerType]
         /// Integer weights by key (`.embedding` and `.headWeight` included).
         var weights: [WeightKey: QuantizedWeight]
+        /// Learnt gains and biases, which stand in for the float decoder's.
+        var vectors: [WeightKey: [Float]] = [:]
     }
 
     /// Windows that go through a block together: enough for efficient products, few enough for the tensors between the

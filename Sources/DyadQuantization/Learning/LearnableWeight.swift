@@ -14,7 +14,9 @@ protocol LearnableWeight: AnyObject {
 /// A leaf tensor that learning changes, with the kind that decides its learning rate.
 struct LearnableParameter {
     /// The kinds, each with a rate of its own in ``Recipe/Learning/Rates``.
-    enum Kind: CaseIterable { case activations, clipping, weightScales, rounding, scalings, rotations }
+    enum Kind: CaseIterable {
+        case activations, clipping, weightScales, rounding, gains, biases, scalings, rotations
+    }
 
     let kind: Kind
     let tensor: Tensor

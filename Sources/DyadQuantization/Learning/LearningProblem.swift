@@ -27,6 +27,7 @@ struct LearningProblem {
         self.folded = folded
         grids = SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil)
         student = try folded.copy()
+        for (key, values) in start.vectors { student.weights[key] = try Tensor(values) }
         func isWanted(_ other: Int?) -> Bool { layer == nil || layer == other }
 
         var encodings: [SiteKey: LearnableEncoding] = [:]
@@ -51,6 +52,7 @@ struct LearningProblem {
                 }
             }
         }
+        let vectors = try Self.vectors(stage.rates, student, isWanted: isWanted)
         var transforms: [any LearnableTransform] = []
         var residual: LearnableRotation?
         if stage.rates.scalings > 0 {
@@ -67,9 +69,38 @@ struct LearningProblem {
             }
         }
         visitor = LearningVisitor(
-            encodings: encodings, weights: weights, transforms: transforms, residual: residual,
+            encodings: encodings, weights: weights, vectors: vectors, transforms: transforms, residual: residual,
             exponentialType: exponentialType)
         for parameter in visitor.parameters where rate(parameter) == 0 { try parameter.tensor.requiresGrad(false) }
+    }
+
+    /// The gains and biases to learn; the student gets ones and zeros where it has none.
+    private static func vectors(
+        _ rates: Recipe.Learning.Rates, _ student: Decoder, isWanted: (Int?) -> Bool
+    ) throws -> [WeightKey: LearnableVector] {
+        var vectors: [WeightKey: LearnableVector] = [:]
+        let hidden = student.configuration.hiddenSize
+        func addGain(_ weight: WeightKey.Weight, _ layer: Int?, _ norm: NormalizationWeights?) throws {
+            guard let norm, isWanted(layer) else { return }
+            let key = WeightKey(weight, layer: layer)
+            if norm.gain == nil { student.weights[key] = try Tensor.ones([hidden]) }
+            vectors[key] = try LearnableVector(gain: hidden)
+        }
+        for (layer, block) in student.weights.blocks.enumerated() where isWanted(layer) {
+            if rates.gains > 0 {
+                try addGain(.inputNormGain, layer, block.inputNorm)
+                try addGain(.feedForwardNormGain, layer, block.feedForwardNorm)
+            }
+            guard rates.biases > 0 else { continue }
+            for key in student.weights.linearKeys(layer: layer) {
+                guard let weight = student.weights[key], let bias = key.weight.bias.map({ WeightKey($0, layer: layer) })
+                else { continue }
+                if student.weights[bias] == nil { student.weights[bias] = try Tensor.zeros([weight.size(0)]) }
+                vectors[bias] = try LearnableVector(biasOf: weight)
+            }
+        }
+        if rates.gains > 0 { try addGain(.finalNormGain, nil, student.weights.finalNorm) }
+        return vectors
     }
 
     /// Norms whose gain is all ones get an explicit one, so that a scaling has something to divide.
@@ -99,6 +130,8 @@ struct LearningProblem {
             case .clipping: rates.clipping
             case .weightScales: rates.weightScales
             case .rounding: rates.rounding
+            case .gains: rates.gains
+            case .biases: rates.biases
             case .scalings: rates.scalings
             case .rotations: rates.rotations
             }
@@ -124,6 +157,10 @@ struct LearningProblem {
             for (key, encoding) in visitor.encodings { result.encodings[key] = try encoding.encoding() }
         }
         try withNoGrad {
+            for (key, vector) in visitor.vectors {
+                guard let start = student.weights[key] else { continue }
+                result.vectors[key] = try vector.value(start).toArray(Float.self)
+            }
             for (key, weight) in visitor.weights {
                 guard let float = folded.weights[key] else { continue }
                 result.weights[key] = try weight.rounded(try visitor.transformed(key, float))

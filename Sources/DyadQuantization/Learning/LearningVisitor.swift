@@ -13,6 +13,8 @@ final class LearningVisitor: SiteVisitor {
     let encodings: [SiteKey: LearnableEncoding]
     /// By weight.
     let weights: [WeightKey: any LearnableWeight]
+    /// Gains and biases.
+    let vectors: [WeightKey: LearnableVector]
     /// Scalings and the rotations of values.
     let transforms: [any LearnableTransform]
     /// R1. The embedding and the head stay as they are; the stream is rotated where it begins, and turned back where it ends.
@@ -24,10 +26,11 @@ final class LearningVisitor: SiteVisitor {
 
     init(
         encodings: [SiteKey: LearnableEncoding], weights: [WeightKey: any LearnableWeight],
-        transforms: [any LearnableTransform] = [], residual: LearnableRotation? = nil, exponentialType: IntegerType
+        vectors: [WeightKey: LearnableVector] = [:], transforms: [any LearnableTransform] = [],
+        residual: LearnableRotation? = nil, exponentialType: IntegerType
     ) {
         (self.encodings, self.weights, self.exponentialType) = (encodings, weights, exponentialType)
-        (self.transforms, self.residual) = (transforms, residual)
+        (self.vectors, self.transforms, self.residual) = (vectors, transforms, residual)
     }
 
     /// All parameters in a fixed order (dictionaries have none).
@@ -35,6 +38,9 @@ final class LearningVisitor: SiteVisitor {
         var result: [LearnableParameter] = []
         for key in encodings.keys.sorted() { result += encodings[key]?.parameters ?? [] }
         for key in weights.keys.sorted(by: { $0.name < $1.name }) { result += weights[key]?.parameters ?? [] }
+        for key in vectors.keys.sorted(by: { $0.name < $1.name }) {
+            result += vectors[key].map { [$0.parameter] } ?? []
+        }
         for transform in transforms { result += transform.parameters }
         return result + (residual?.parameters ?? [])
     }
@@ -55,6 +61,7 @@ final class LearningVisitor: SiteVisitor {
 
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {
         if residual != nil, key.weight == .embedding || key.weight == .headWeight { return w }
+        if let vector = vectors[key] { return try vector.value(w) }
         let transformed = try transformed(key, w)
         return try weights[key]?.quantized(transformed) ?? transformed
     }

@@ -32,6 +32,21 @@ public struct WeightKey: Hashable, Sendable {
         case headWeight = "lm_head.weight"
         case headBias = "lm_head.bias"
 
+        /// The bias of the linear whose weight this is; nil for what is none.
+        public var bias: Weight? {
+            switch self {
+            case .qWeight: .qBias
+            case .kWeight: .kBias
+            case .vWeight: .vBias
+            case .oWeight: .oBias
+            case .gateWeight: .gateBias
+            case .upWeight: .upBias
+            case .downWeight: .downBias
+            case .headWeight: .headBias
+            default: nil
+            }
+        }
+
         /// Whether every layer has one (if the model has it at all), rather than the model as a whole.
         public var isInBlock: Bool {
             switch self {
