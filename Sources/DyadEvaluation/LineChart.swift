@@ -5,7 +5,12 @@ struct LineChart {
     struct Series {
         let name: String
         let points: [(x: Double, y: Double)]
-        var isDashed = false
+
+        /// Points with a coordinate that is not finite have no place, and are left out.
+        init(name: String, points: [(x: Double, y: Double)]) {
+            self.name = name
+            self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
+        }
     }
 
     let title: String
@@ -50,8 +55,9 @@ struct LineChart {
                 let at = place(point)
                 return "\(Self.text(at.x)) \(Self.text(at.y))"
             }.joined(separator: "L")
-            let dash = one.isDashed ? #" stroke-dasharray="5 4""# : ""
-            lines.append(#"<path d="M\#(path)" fill="none" stroke="\#(colour)" stroke-width="2"\#(dash)/>"#)
+            if !path.isEmpty {
+                lines.append(#"<path d="M\#(path)" fill="none" stroke="\#(colour)" stroke-width="2"/>"#)
+            }
             for point in one.points {
                 let at = place(point)
                 lines.append(#"<circle cx="\#(Self.text(at.x))" cy="\#(Self.text(at.y))" r="3" fill="\#(colour)"/>"#)
@@ -77,8 +83,7 @@ struct LineChart {
 
     /// The smallest and largest value; never empty.
     private static func range(_ values: [Double]) -> (Double, Double) {
-        let finite = values.filter(\.isFinite)
-        let (low, high) = (finite.min() ?? 0, finite.max() ?? 1)
+        let (low, high) = (values.min() ?? 0, values.max() ?? 1)
         return high > low ? (low, high) : (low, low + 1)
     }
 

@@ -12,6 +12,8 @@ import Foundation
 final class SensitivityAnalysis {
     private let recipe: Recipe
     private let folded: Decoder
+    /// The same with libtorch's fused attention.
+    private let rest: Decoder
     private let result: Calibrator.Result
     private let exponentialType: IntegerType
     private let head: LinearWeights
@@ -30,6 +32,8 @@ final class SensitivityAnalysis {
         (self.recipe, self.result, self.progress) = (recipe, result, progress)
         self.exponentialType = exponentialType
         self.folded = try folded.copy()
+        rest = try folded.copy()
+        rest.attentionForm = .softmax
         let head = folded.weights.head ?? LinearWeights(weight: folded.weights.embedding)
         let probe = ErrorProbe(encodings: result.encodings.filter { result.types[$0.key] == .u8 })
         var states = [try withNoGrad { try folded.embed(windows) }]
@@ -54,8 +58,8 @@ final class SensitivityAnalysis {
         try withNoGrad {
             var x = hidden[layer]
             for later in layer..<folded.configuration.layerCount {
-                // What is behind the changed tensor's own layer need not be looked at.
-                x = try folded.blockForward(later, x, visitor: later == layer ? visitor : nil)
+                // Behind the changed tensor's own layer the fused form of the same function does.
+                x = try later == layer ? folded.blockForward(later, x, visitor: visitor) : rest.blockForward(later, x)
             }
             let own = layer == folded.configuration.layerCount ? visitor : nil
             return try target.divergence(of: try folded.normalizedHidden(x, visitor: own), head: head)
@@ -66,9 +70,6 @@ final class SensitivityAnalysis {
     func score(
         _ promoted: [Set<String>], windows: [[Int32]]
     ) throws -> (float: Double, networks: [(perplexity: Double, divergence: Double)]) {
-        let teacher = try folded.copy()
-        teacher.attentionForm = .softmax
-        let teacherHead = teacher.weights.head ?? LinearWeights(weight: teacher.weights.embedding)
         let network = try folded.copy()
         for (key, weight) in result.weights { network.weights[key] = try weight.tensor() }
         let networkHead = network.weights.head ?? LinearWeights(weight: network.weights.embedding)
@@ -83,16 +84,15 @@ final class SensitivityAnalysis {
         try withNoGrad {
             for (done, window) in windows.enumerated() {
                 let target = try TeacherDistribution(
-                    try teacher.normalizedHidden(try teacher.hiddenStates([window])), head: teacherHead)
+                    try rest.normalizedHidden(try rest.hiddenStates([window])), head: head)
                 float += try target.likelihood(of: window)
                 for (index, names) in promoted.enumerated() {
                     visitor.exempt = Set(names.compactMap { sites[$0] })
-                    let weights = result.weights.keys.filter { names.contains($0.name) }
-                    for key in weights { network.weights[key] = folded.weights[key] }
-                    defer {
-                        visitor.exempt = []
-                        for key in weights { network.weights[key] = try? result.weights[key]?.tensor() }
+                    let rounded = result.weights.keys.filter { names.contains($0.name) }.map {
+                        ($0, network.weights[$0])
                     }
+                    for (key, _) in rounded { network.weights[key] = folded.weights[key] }
+                    defer { for (key, weight) in rounded { network.weights[key] = weight } }
                     let hidden = try network.normalizedHidden(
                         try network.hiddenStates([window], visitor: visitor), visitor: visitor)
                     sums[index].divergence += try target.divergence(of: hidden, head: networkHead)
