@@ -124,7 +124,10 @@ struct InterruptionTests {
         for _ in 0..<3 {
             let command = try start(folder + "/out.dyad")
             // Calibration is repeated by every run; the moments that matter come after the first snapshot.
-            _ = command.wait { command.errors.contains("learn") }
+            _ = try command.wait {
+                try command.errors.contains("learn")
+                    && list(folder + "/out.run").contains { $0.hasSuffix(".snapshot.safetensors") }
+            }
             let end = Date().addingTimeInterval(Double.random(in: 0...0.3) * whole.seconds)
             _ = command.wait { Date() > end }
             command.send(SIGKILL)
