@@ -107,8 +107,8 @@ struct InterruptionTests {
             weights: { bits: 4, rounding: gptq }
             prefix: [1]
             learning:
-              - { objective: block-output, steps: 60, batch: 1, rates: { activations: 0.001, rounding: 0.001 } }
-              - { objective: logits-kl, steps: 120, batch: 2, rates: { activations: 0.001, weight-scales: 0.001 } }
+              - { objective: block-output, steps: 24, batch: 1, rates: { activations: 0.001, rounding: 0.001 } }
+              - { objective: logits-kl, steps: 48, batch: 2, rates: { activations: 0.001, weight-scales: 0.001 } }
             """, to: folder + "/learn.yaml")
         func start(_ output: String) throws -> Command {
             try Command(
@@ -117,7 +117,7 @@ struct InterruptionTests {
         }
         let whole = try start(folder + "/whole.dyad").outcome()
         #expect(whole.status == 0, "\(whole.errors)")
-        #expect(whole.errors.contains("learn block 1/2: 1/60"))
+        #expect(whole.errors.contains("learn block 1/2: 1/24"))
         #expect(try list(folder + "/whole.run").sorted() == ["log.jsonl", "settings.json"])
 
         var killed = 0
@@ -139,7 +139,7 @@ struct InterruptionTests {
         let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/out.dyad"))
         #expect(try bytes == Data(contentsOf: URL(fileURLWithPath: folder + "/whole.dyad")))
         // It went on, and did not begin again.
-        #expect(!last.errors.contains("learn block 1/2: 1/60"))
+        #expect(!last.errors.contains("learn block 1/2: 1/24"))
     }
 
     @Test("a limit on file sizes is 73, and nothing remains")
