@@ -6,10 +6,10 @@ struct LineChart {
         let name: String
         let points: [(x: Double, y: Double)]
 
-        /// Points with a coordinate that is not finite have no place, and are left out.
+        /// Points with a coordinate that is not finite, or beyond any sense, have no place and are left out.
         init(name: String, points: [(x: Double, y: Double)]) {
             self.name = name
-            self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
+            self.points = points.filter { abs($0.x) < 1e100 && abs($0.y) < 1e100 }
         }
     }
 
@@ -84,7 +84,8 @@ struct LineChart {
     /// The smallest and largest value; never empty.
     private static func range(_ values: [Double]) -> (Double, Double) {
         let (low, high) = (values.min() ?? 0, values.max() ?? 1)
-        return high > low ? (low, high) : (low, low + 1)
+        // Beside a huge value 1 is nothing.
+        return high > low ? (low, high) : (low, low + max(1, abs(low) * 0.01))
     }
 
     private static func label(

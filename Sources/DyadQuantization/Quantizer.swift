@@ -82,7 +82,8 @@ public struct Quantizer {
         let sites = SiteKey.Site.allCases.flatMap { site in
             site.isInBlock ? (0..<layers).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
         }
-        let weights = (0..<layers).flatMap { decoder.weights.linearKeys(layer: $0) }
+        // 8-bit weights have no wider type.
+        let weights = recipe.weights.bits == 8 ? [] : (0..<layers).flatMap { decoder.weights.linearKeys(layer: $0) }
         for pattern in recipe.promote {
             guard
                 weights.contains(where: { Recipe.matches($0.name, [pattern]) })
@@ -93,7 +94,7 @@ public struct Quantizer {
                 throw DyadError(
                     .mismatch, file: "recipe \(recipe.name)", subject: "promote", found: "the pattern “\(pattern)”",
                     expected:
-                        "a pattern of weights, or of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
+                        "a pattern of 4-bit weights, or of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
                     remedy:
                         "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit."
                 )
@@ -140,7 +141,24 @@ public struct Quantizer {
         let analysis = try SensitivityAnalysis(
             recipe: recipe, folded: folded, result: result, exponentialType: exponentialType,
             windows: SensitivityAnalysis.windows(of: text), progress: progress)
+        func unusable(_ key: String, _ found: String, _ expected: String, _ remedy: String) -> DyadError {
+            DyadError(
+                .mismatch, file: "recipe \(recipe.name)", subject: "allocation.\(key)", found: found,
+                expected: expected,
+                remedy: remedy)
+        }
+        if let limit = allocation.weightBytes, limit < analysis.weightBytes {
+            throw unusable(
+                "weight-bytes", "\(limit)",
+                "at least \(analysis.weightBytes), what the weights take with nothing promoted",
+                "Give a larger --max-bytes, or a recipe with narrower weights.")
+        }
         let measured = try analysis.measure(allocation.candidates)
+        guard !measured.isEmpty else {
+            throw unusable(
+                "candidates", "no tensor that these patterns name and that could get more bits",
+                "names as `dyad sensitivity` prints them", "Correct the patterns, or leave them out for all tensors.")
+        }
         for sensitivity in measured { run?.log(sensitivity.json) }
         return allocation.chosen(from: measured, bytes: analysis.weightBytes, cycles: analysis.cycles).map(\.tensor)
     }

@@ -20,10 +20,11 @@ struct SensitivityCommand: ParsableCommand {
     func run() throws {
         let job = try settings.job(output: "sensitivity.dyad")
         let report = try job.sensitivities(progress: ProgressLine())
+        // First, so that a figure that cannot be written does not lose the measurement.
+        try Terminal.print(json ? report.json.text() : report.table)
         if let figure {
             try AtomicFile.write(figure, text: report.figure(title: "\(job.recipe.name), simulated, not recalibrated"))
         }
-        try Terminal.print(json ? report.json.text() : report.table)
     }
 }
 

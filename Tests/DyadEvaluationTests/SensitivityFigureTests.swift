@@ -53,6 +53,7 @@ import Testing
     @Test func aPerplexityWithoutBoundIsLeftOut() throws {
         let names = try #require(elements(report(perplexity: .infinity).figure(title: "x")))
         #expect(names.count { $0 == "circle" } == 0)
+        #expect(elements(report(perplexity: 1e90).figure(title: "x")) != nil)
     }
 
     @Test func theReportsJSONHasItsCurvesAndTensors() {

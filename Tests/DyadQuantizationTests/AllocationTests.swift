@@ -140,6 +140,30 @@ private func sensitivity(
         #expect(wide < plain.program.graph.constants.count { $0.type == .i4 })
     }
 
+    @Test func aBudgetThatCannotBeKeptAndPatternsThatNameNothingAreRefused() throws {
+        for (subject, change) in [
+            ("allocation.weight-bytes", { $0.weightBytes = 10 }),
+            ("allocation.candidates", { ($0.sixteenBitShare, $0.candidates) = (0.5, ["layers.*.mlp.prodct"]) }),
+        ] as [(String, (inout Allocation) -> Void)] {
+            let unusable = recipe {
+                var allocation = Allocation()
+                change(&allocation)
+                $0.allocation = allocation
+            }
+            let error = #expect(throws: DyadError.self) {
+                _ = try Quantizer(recipe: unusable, seed: 3, context: 64)
+                    .quantize(tinyDecoder(.plain), tokenizer: tinyTokenizer(), text: text)
+            }
+            #expect(error?.subject == subject)
+        }
+        let wide = recipe { ($0.weights.bits, $0.promote) = (8, ["layers.0.mlp.down_proj.weight"]) }
+        let error = #expect(throws: DyadError.self) {
+            _ = try Quantizer(recipe: wide, seed: 3, context: 64)
+                .quantize(tinyDecoder(.plain), tokenizer: tinyTokenizer(), text: text)
+        }
+        #expect(error?.subject == "promote")
+    }
+
     @Test func aPromotedWeightHasEightBits() throws {
         let promoted = recipe { $0.promote = ["layers.0.mlp.down_proj.weight"] }
         let output = try Quantizer(recipe: promoted, seed: 3, context: 64)
