@@ -51,13 +51,9 @@ public struct Quantizer {
         for key in original.weights.keys { try original.weights.requireFinite(key) }
         var folded = try transformed(original, tokenizer: tokenizer, text: text)
         var recipe = recipe
-        var result = try calibrated(recipe, folded, text)
-        var allocated: [String] = []
-        if let allocation = recipe.allocation {
-            allocated = try allocate(allocation, folded, result, text)
-            recipe.promote += allocated
-            if !allocated.isEmpty { result = try calibrated(recipe, folded, text) }
-        }
+        let calibration = try run?.calibration(folded, recipe) ?? calibrate(folded, text)
+        var result = calibration.result
+        recipe.promote += calibration.allocated
         for (index, stage) in recipe.learning.enumerated() {
             let outcome = try Learner(
                 recipe: recipe, stage: stage, index: index, windows: text.training, exponentialType: exponentialType,
@@ -73,7 +69,20 @@ public struct Quantizer {
         var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)
         program.tokenizer = tokenizer.json()
         program.configuration = folded.configuration.json
-        return Output(program: program, folded: folded, allocated: allocated)
+        return Output(program: program, folded: folded, allocated: calibration.allocated)
+    }
+
+    /// Calibrates, and again with what the recipe's allocation promotes.
+    private func calibrate(_ folded: Decoder, _ text: CalibrationText) throws -> CalibrationSnapshot {
+        var recipe = recipe
+        var found = CalibrationSnapshot(try calibrated(recipe, folded, text), allocated: [])
+        if let allocation = recipe.allocation {
+            found.allocated = try allocate(allocation, folded, found.result, text)
+            recipe.promote += found.allocated
+            if !found.allocated.isEmpty { found.result = try calibrated(recipe, folded, text) }
+        }
+        if !recipe.learning.isEmpty { try run?.keep(found) }
+        return found
     }
 
     /// A pattern that promotes nothing is a slip that nobody would notice otherwise.

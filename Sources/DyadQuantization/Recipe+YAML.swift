@@ -24,7 +24,12 @@ extension Recipe {
             weights.bits = try section.integer("bits", oneOf: [4, 8]) ?? weights.bits
             weights.rounding = try section.choice("rounding") ?? weights.rounding
             weights.clip = try section.choice("clip") ?? weights.clip
+            weights.target = try section.choice("target") ?? weights.target
             try section.finish()
+            if weights.target != .own && weights.rounding == .nearest {
+                throw section.error(
+                    "target", found: "\(weights.target.rawValue) with rounding nearest", expected: "own-output")
+            }
             if weights.clip == .hessian && weights.rounding == .nearest {
                 throw section.error("clip", found: "hessian with rounding nearest", expected: "none or mse")
             }

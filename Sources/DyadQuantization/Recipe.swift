@@ -37,6 +37,8 @@ public struct Recipe: Equatable, Sendable {
         public var rounding = Rounding.nearest
         /// How the scale of a row is chosen.
         public var clip = Clip.none
+        /// What the rounded weight is to give on the quantised network's inputs.
+        public var target = Target.own
 
         /// Ways to round weights.
         public enum Rounding: String, CaseIterable, Sendable {
@@ -47,6 +49,17 @@ public struct Recipe: Equatable, Sendable {
             /// The same with compensation between output channels too, weighted by how strongly the prediction depends on
             /// them (Tseng et al., "Model-Preserving Adaptive Rounding", 2025).
             case yaqa
+            /// GPTQ from several scales of each row, then coordinate descent over integers and scales (``CoordinateDescent``).
+            case descent
+        }
+        /// What compensated rounding aims at.
+        public enum Target: String, CaseIterable, Sendable {
+            /// What the float weight gives on the same inputs: only the rounding of this weight is compensated (GPTQ).
+            case own = "own-output"
+            /// What the float network's linear puts out: errors of its inputs are compensated too (Li et al., "GPTAQ", 2025).
+            case float = "float-output"
+            /// The same; o_proj and down_proj also make up for what the residual stream lacks by then.
+            case residual = "residual-stream"
         }
         /// Ways to choose a row's scale.
         public enum Clip: String, CaseIterable, Sendable {
@@ -69,9 +82,6 @@ public struct Recipe: Equatable, Sendable {
             case minmax
             /// The range that minimises the squared error over the calibration histogram.
             case mse
-            /// The same, and where only a function of each value reads the tensor (a gate's SiLU), the squared error of the
-            /// function's result.
-            case resultMSE = "result-mse"
             /// Percentile 99.99 on both sides.
             case percentile
             /// Mean ± k standard deviations, k by bit width (3.9 at 8 bits), where the values are distributed like a Gaussian,
@@ -186,7 +196,7 @@ public struct Recipe: Equatable, Sendable {
             public var rounding = 0.0
             /// The logarithms of the norms' gains.
             public var gains = 0.0
-            /// The linears' biases, in lengths of their weight's row.
+            /// The linears' biases, in standard deviations of what they are added to.
             public var biases = 0.0
             /// The logarithms of channel scalings.
             public var scalings = 0.0

@@ -121,19 +121,93 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
     }
 }
 
-/// Rounding with the curvature on both sides.
-@Suite(.needsTorch) struct KroneckerRoundingTests {
-    /// Second moments of channels with a strong common component.
-    private static func moments(_ size: Int, seed: UInt64) throws -> Tensor {
-        let samples = 300
-        let noise = random(samples * size, seed: seed), common = random(samples, seed: seed + 1)
-        let values = noise.indices.map { Double(0.3 * noise[$0] + common[$0 / size]) }
-        let x = try Tensor(values, shape: [samples, size])
-        return try x.transpose().matmul(x)
+/// Second moments of channels with a strong common component.
+private func correlatedMoments(_ size: Int, seed: UInt64) throws -> Tensor {
+    let samples = 300
+    let noise = random(samples * size, seed: seed), common = random(samples, seed: seed + 1)
+    let values = noise.indices.map { Double(0.3 * noise[$0] + common[$0 / size]) }
+    let x = try Tensor(values, shape: [samples, size])
+    return try x.transpose().matmul(x)
+}
+
+/// Rounding by coordinate descent.
+@Suite(.needsTorch) struct CoordinateDescentTests {
+    private let rows = 70, columns = 48
+
+    private func descend(_ weights: [Float], bits: Int = 4) throws -> (
+        rounded: QuantizedWeight, gptq: QuantizedWeight, hessian: [Float]
+    ) {
+        let input = try OrderedMoments(correlatedMoments(columns, seed: 51), damping: 0.01)
+        let scales = WeightQuantizer.scales(
+            weights, rows: rows, columns: columns, bits: bits, clip: .mse, importance: nil)
+        let (hessian, factor) = (try input.hessian(), try input.inverseFactor())
+        let gptq = GPTQ.round(
+            weights, rows: rows, columns: columns, bits: bits, scales: scales, order: input.order, factor: factor)
+        let rounded = CoordinateDescent.round(
+            weights, rows: rows, columns: columns, bits: bits, scales: scales, hessian: hessian, order: input.order,
+            factor: factor)
+        return (rounded, gptq, hessian)
     }
 
+    /// The error of a row in double precision.
+    private func error(_ weight: QuantizedWeight, _ weights: [Float], _ hessian: [Float], row: Int) -> Double {
+        let e = (0..<columns).map { column in
+            Double(weight.integers[row * columns + column]) * Double(weight.scales[row])
+                - Double(weights[row * columns + column])
+        }
+        var sum = 0.0
+        for i in 0..<columns { for j in 0..<columns { sum += e[i] * Double(hessian[i * columns + j]) * e[j] } }
+        return sum
+    }
+
+    @Test(arguments: [4, 8]) func everyRowIsAtLeastAsGoodAsGPTQs(bits: Int) throws {
+        let weights = random(rows * columns, seed: 52)
+        let (rounded, gptq, hessian) = try descend(weights, bits: bits)
+        let reported = CoordinateDescent.errors(rounded, weights, hessian)
+        var (before, after) = (0.0, 0.0)
+        for row in 0..<rows {
+            let (own, other) = (
+                error(rounded, weights, hessian, row: row), error(gptq, weights, hessian, row: row)
+            )
+            #expect(own <= other * 1.001)
+            #expect(abs(Double(reported[row]) - own) <= 1e-3 * own)
+            before += other
+            after += own
+        }
+        #expect(after < 0.9 * before)
+        #expect(rounded.integers.allSatisfy { abs(Int($0)) <= (bits == 4 ? 7 : 127) })
+    }
+
+    @Test func noSingleIntegerCanBeImproved() throws {
+        let weights = random(rows * columns, seed: 53)
+        let (rounded, _, hessian) = try descend(weights)
+        for row in stride(from: 0, to: rows, by: 13) {
+            let best = error(rounded, weights, hessian, row: row)
+            for column in 0..<columns {
+                for step: Int8 in [-1, 1] {
+                    var changed = rounded
+                    changed.integers[row * columns + column] += step
+                    guard abs(Int(changed.integers[row * columns + column])) <= 7 else { continue }
+                    // The scales are fitted once more after the last sweep.
+                    #expect(error(changed, weights, hessian, row: row) > best * 0.999)
+                }
+            }
+        }
+    }
+
+    @Test func rowsOfZerosStayZero() throws {
+        var weights = random(rows * columns, seed: 54)
+        for index in 0..<columns { weights[3 * columns + index] = 0 }
+        let rounded = try descend(weights).rounded
+        #expect(rounded.integers[3 * columns..<4 * columns].allSatisfy { $0 == 0 })
+        #expect(rounded.scales.allSatisfy { $0.isFinite && $0 > 0 })
+    }
+}
+
+/// Rounding with the curvature on both sides.
+@Suite(.needsTorch) struct KroneckerRoundingTests {
     @Test func theFactorGivesTheDampedMomentsBack() throws {
-        let moments = try Self.moments(9, seed: 31)
+        let moments = try correlatedMoments(9, seed: 31)
         let mean = try moments.diagonal().sum().item() / 9
         let factor = try OrderedMoments(moments, damping: 0.02).unitUpperFactor()
         let u = try Tensor(factor.values.map(Double.init), shape: [9, 9])
@@ -155,7 +229,7 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
     @Test func bothSidesTogetherLowerTheObjectiveMost() throws {
         let (rows, columns) = (40, 70)
         let weights = random(rows * columns, seed: 35)
-        let (inputs, outputs) = (try Self.moments(columns, seed: 36), try Self.moments(rows, seed: 38))
+        let (inputs, outputs) = (try correlatedMoments(columns, seed: 36), try correlatedMoments(rows, seed: 38))
         let scales = WeightQuantizer.scales(
             weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
         let input = try OrderedMoments(inputs, damping: 0.01), output = try OrderedMoments(outputs, damping: 0.01)
@@ -184,7 +258,7 @@ private func inverse(_ matrix: [Double], size: Int) -> [Double] {
         let weights = random(rows * columns, seed: 41)
         let scales = WeightQuantizer.scales(
             weights, rows: rows, columns: columns, bits: 4, clip: .none, importance: nil)
-        let input = try OrderedMoments(Self.moments(columns, seed: 42), damping: 0.01)
+        let input = try OrderedMoments(correlatedMoments(columns, seed: 42), damping: 0.01)
         let identity = try OrderedMoments(Tensor.eye(rows, dtype: .float64), damping: 0)
         let twoSided = try KroneckerRounding.round(
             weights, rows: rows, columns: columns, bits: 4, scales: scales, input: input.unitUpperFactor(),

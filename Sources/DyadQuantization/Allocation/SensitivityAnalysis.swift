@@ -74,7 +74,6 @@ final class SensitivityAnalysis {
         for (key, weight) in result.weights { network.weights[key] = try weight.tensor() }
         let networkHead = network.weights.head ?? LinearWeights(weight: network.weights.embedding)
         let visitor = QuantizingVisitor(
-            configuration: folded.configuration,
             grids: SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil),
             exponentialType: exponentialType, fixed: result)
         visitor.mode = .quantize

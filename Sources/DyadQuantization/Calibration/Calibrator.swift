@@ -32,8 +32,10 @@ struct Calibrator {
     /// Windows that go through a block together: enough for efficient products, few enough for the tensors between the
     /// operations to stay in the cache.
     private static let batch = 2
-    /// One batch in so many gives the ranges that are only used until the weights are rounded.
-    private static let provisionalShare = 4
+    /// Batches that give ranges which are only used until the weights are rounded.
+    private static let provisionalBatches = 4
+    /// Batches that give the ranges beside rounded weights: where rounding gets more text, ranges do not need it.
+    private static let rangeBatches = 16
     /// Damping of the outputs' moments, a share of their mean.
     private static let outputDamping = 0.05
 
@@ -41,18 +43,19 @@ struct Calibrator {
     func run() throws -> Result {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
-        let visitor = QuantizingVisitor(
-            configuration: decoder.configuration, grids: grids, exponentialType: exponentialType, fixed: fixed)
+        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType, fixed: fixed)
         var weights: [WeightKey: QuantizedWeight] = [:]
 
+        var float = recipe.weights.target == .own ? nil : try FloatStream(decoder)
         weights[WeightKey(.embedding)] = try roundToNearest(WeightKey(.embedding), bits: 8)
         var hidden: [Tensor] = []
         for start in stride(from: 0, to: windows.count, by: Self.batch) {
             let batch = Array(windows[start..<min(start + Self.batch, windows.count)])
             hidden.append(try withNoGrad { try decoder.embed(batch, visitor: nil) })
+            try float?.embed(batch)
         }
         for layer in 0..<layers {
-            let rounded = try calibrateBlock(layer, &hidden, visitor)
+            let rounded = try calibrateBlock(layer, &hidden, &float, visitor)
             weights.merge(rounded) { $1 }
             progress?.update(phase: "calibrate", completed: layer + 1, total: layers)
         }
@@ -62,7 +65,7 @@ struct Calibrator {
     }
 
     private func calibrateBlock(
-        _ layer: Int, _ hidden: inout [Tensor], _ visitor: QuantizingVisitor
+        _ layer: Int, _ hidden: inout [Tensor], _ float: inout FloatStream?, _ visitor: QuantizingVisitor
     ) throws -> [WeightKey: QuantizedWeight] {
         var weights: [WeightKey: QuantizedWeight] = [:]
         var linears = decoder.weights.linearKeys(layer: layer)
@@ -75,28 +78,19 @@ struct Calibrator {
             for key in linears { weights[key] = try roundToNearest(key, bits: recipe.bits(of: key)) }
         }
         let compensates = recipe.weights.rounding != .nearest && !linears.isEmpty
-        // Where rounding follows, these ranges serve its second moments only: a part of the text fixes them well enough.
-        let share = compensates ? Self.provisionalShare : 1
-        try observe(layer, hidden.enumerated().filter { $0.offset % share == 0 }.map(\.element), visitor)
+        try observe(layer, compensates ? Self.spread(hidden, Self.provisionalBatches) : hidden, visitor)
         if compensates {
-            visitor.momentSites = Set(linears.map { $0.weight.inputSite(in: decoder) })
-            _ = try quantizedOutputs(layer, hidden, visitor)
-            visitor.momentSites = []
-            for key in linears {
-                let site = SiteKey(key.weight.inputSite(in: decoder), layer: layer)
-                guard let moments = visitor.moments[site] else {
-                    throw DyadError(
-                        .failed, subject: site.name, found: "no second moments", expected: "one matrix",
-                        remedy: "This is a defect of Dyad: report it with the recipe.")
-                }
-                weights[key] = try roundCompensated(key, moments)
-            }
-            visitor.forgetMoments()
+            weights.merge(try roundCompensated(linears, layer, hidden, &float, visitor)) { $1 }
             // The rounded weights shift what leaves the linears: observe their outputs again.
-            try observe(layer, hidden, visitor)
+            try observe(layer, Self.spread(hidden, Self.rangeBatches), visitor)
         }
         hidden = try quantizedOutputs(layer, hidden, visitor)
         return weights
+    }
+
+    /// About `count` of the batches, evenly over all.
+    private static func spread(_ batches: [Tensor], _ count: Int) -> [Tensor] {
+        stride(from: 0, to: batches.count, by: max(1, batches.count / count)).map { batches[$0] }
     }
 
     private func observe(_ layer: Int, _ hidden: [Tensor], _ visitor: QuantizingVisitor) throws {
@@ -143,14 +137,81 @@ struct Calibrator {
             WeightQuantizer.nearest(values, rows: rows, columns: columns, bits: bits, scales: scales), key)
     }
 
-    private func roundCompensated(_ key: WeightKey, _ moments: Tensor) throws -> QuantizedWeight {
-        let (values, rows, columns) = try values(key)
+    /// Rounds linears of a block with the second moments of their inputs.
+    private func roundCompensated(
+        _ linears: [WeightKey], _ layer: Int, _ hidden: [Tensor], _ float: inout FloatStream?,
+        _ visitor: QuantizingVisitor
+    ) throws -> [WeightKey: QuantizedWeight] {
+        visitor.mode = .quantize
+        var weights: [WeightKey: QuantizedWeight] = [:]
+        let sites = Set(linears.map { $0.weight.inputSite(in: decoder) }).sorted { $0.rawValue < $1.rawValue }
+        guard float != nil else {
+            visitor.momentSites = Set(sites)
+            _ = try quantizedOutputs(layer, hidden, visitor)
+            visitor.momentSites = []
+            defer { visitor.forgetMoments() }
+            for key in linears {
+                let site = SiteKey(key.weight.inputSite(in: decoder), layer: layer)
+                guard let moments = visitor.moments[site] else {
+                    throw DyadError(
+                        .failed, subject: site.name, found: "no second moments", expected: "one matrix",
+                        remedy: "This is a defect of Dyad: report it with the recipe.")
+                }
+                weights[key] = try round(key, target: nil, moments)
+            }
+            return weights
+        }
+        try float?.advance(layer, keeping: Set(sites + [.embeddingOutput, .residual, .attentionResidual]))
+        // In the order of execution: what is rounded first changes the inputs of what follows.
+        for site in sites {
+            let keys = linears.filter { $0.weight.inputSite(in: decoder) == site }
+            let sums = LayerMoments(
+                visitor, site: site, addedTo: streamSite(layer, keys),
+                correctsStream: recipe.weights.target == .residual)
+            for (index, part) in hidden.enumerated() {
+                if let float { try sums.add(decoder, layer, part, float, batch: index) }
+            }
+            guard let moments = try sums.own else { continue }
+            for key in keys {
+                guard let weight = decoder.weights[key] else { continue }
+                weights[key] = try round(key, target: sums.target(weight), moments)
+            }
+        }
+        return weights
+    }
+
+    /// The site of the residual stream that the output of linears is added to; nil where it is not, or not as it is.
+    private func streamSite(_ layer: Int, _ linears: [WeightKey]) -> SiteKey.Site? {
+        let block = decoder.weights.blocks[layer]
+        if linears.contains(where: { $0.weight == .oWeight }), block.postAttentionNorm == nil {
+            return layer == 0 ? .embeddingOutput : .residual
+        }
+        if linears.contains(where: { $0.weight == .downWeight }), block.postFeedForwardNorm == nil {
+            return .attentionResidual
+        }
+        return nil
+    }
+
+    /// Rounds a weight.
+    ///
+    /// - Parameters:
+    ///   - target: what stands in for the float weight.
+    ///   - moments: of its inputs.
+    private func round(_ key: WeightKey, target: Tensor?, _ moments: Tensor) throws -> QuantizedWeight {
+        let (own, rows, columns) = try values(key)
+        let values = try target?.to(.float32).toArray(Float.self) ?? own
         let bits = recipe.bits(of: key)
         // Damping 1 % of the mean second moment, as in the GPTQ paper; a channel that never fires gets only that.
         let input = try OrderedMoments(moments, damping: 0.01)
         let scales = WeightQuantizer.scales(
             values, rows: rows, columns: columns, bits: bits, clip: recipe.weights.clip,
             importance: recipe.weights.clip == .hessian ? input.relativeDiagonal : nil)
+        if recipe.weights.rounding == .descent {
+            return try install(
+                CoordinateDescent.round(
+                    values, rows: rows, columns: columns, bits: bits, scales: scales, hessian: input.hessian(),
+                    order: input.order, factor: input.inverseFactor()), key)
+        }
         guard recipe.weights.rounding == .yaqa, let outputs = outputMoments[key] else {
             return try install(
                 GPTQ.round(

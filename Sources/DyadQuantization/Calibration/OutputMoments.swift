@@ -44,15 +44,29 @@ enum OutputMoments {
 private final class OutputProbe: SiteVisitor {
     var leaves: [WeightKey: Tensor] = [:]
 
-    private static let weights: [SiteKey.Site: WeightKey.Weight] = [
-        .qOutput: .qWeight, .kOutput: .kWeight, .vOutput: .vWeight, .oOutput: .oWeight, .gateOutput: .gateWeight,
-        .upOutput: .upWeight, .downOutput: .downWeight,
-    ]
+    private static let weights: [SiteKey.Site: WeightKey.Weight] = Dictionary(
+        uniqueKeysWithValues: WeightKey.Weight.allCases.compactMap { weight in weight.outputSite.map { ($0, weight) } })
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         guard let weight = Self.weights[key.site] else { return x }
         let leaf = try Tensor.zeros(x.shape).requiresGrad(true)
         leaves[WeightKey(weight, layer: key.layer)] = leaf
         return try x + leaf
+    }
+}
+
+extension WeightKey.Weight {
+    /// The tensor that a linear of the blocks puts out; nil for other weights.
+    var outputSite: SiteKey.Site? {
+        switch self {
+        case .qWeight: .qOutput
+        case .kWeight: .kOutput
+        case .vWeight: .vOutput
+        case .oWeight: .oOutput
+        case .gateWeight: .gateOutput
+        case .upWeight: .upOutput
+        case .downWeight: .downOutput
+        default: nil
+        }
     }
 }

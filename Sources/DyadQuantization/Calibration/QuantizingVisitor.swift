@@ -22,20 +22,13 @@ final class QuantizingVisitor: SiteVisitor {
     /// Sites that stay exact, as if they had a wider type.
     var exempt: Set<SiteKey> = []
 
-    /// Functions that alone read a site, for its range.
-    private let functions: [SiteKey.Site: (Double) -> Double]
     private let grids: SiteGrids
     private let exponentialType: IntegerType
 
     /// Sites whose encodings are given.
     private let fixed: Set<SiteKey>
 
-    /// - Parameter configuration: the decoder's.
-    init(
-        configuration: DecoderConfiguration, grids: SiteGrids, exponentialType: IntegerType,
-        fixed: Calibrator.Result? = nil
-    ) {
-        functions = [configuration.gated ? .gateOutput : .upOutput: configuration.activation.evaluate]
+    init(grids: SiteGrids, exponentialType: IntegerType, fixed: Calibrator.Result? = nil) {
         (self.grids, self.exponentialType) = (grids, exponentialType)
         (encodings, types) = (fixed?.encodings ?? [:], fixed?.types ?? [:])
         self.fixed = Set(encodings.keys)
@@ -68,8 +61,7 @@ final class QuantizingVisitor: SiteVisitor {
     func fixRanges(rule: Recipe.Activations.Range) {
         for (key, histogram) in histograms {
             guard let grid = grids.grid(key) else { continue }
-            encodings[key] = RangeSearch.encoding(
-                histogram, grid: grid, rule: rule, function: functions[key.site])
+            encodings[key] = RangeSearch.encoding(histogram, grid: grid, rule: rule)
             types[key] = grid.type
         }
         histograms = [:]

@@ -35,21 +35,14 @@ enum RangeSearch {
     /// The encoding for a tensor with the observed values.
     ///
     /// 16-bit tensors always get min–max with headroom ×2: clipping a rare massive activation costs more than the bit.
-    ///
-    /// - Parameter function: what alone reads the tensor, if that is a function of each value: `result-mse` minimises the
-    ///   error of its result. SiLU is nearly 0 below −6, where a gate has half of its range, and steps are wasted.
-    static func encoding(
-        _ histogram: StreamingHistogram, grid: Grid, rule: Recipe.Activations.Range,
-        function: ((Double) -> Double)? = nil
-    ) -> Encoding {
+    static func encoding(_ histogram: StreamingHistogram, grid: Grid, rule: Recipe.Activations.Range) -> Encoding {
         guard !histogram.isEmpty else { return grid.encoding(low: 0, high: 0) }
         let (low, high) = (Double(histogram.minimum), Double(histogram.maximum))
         if grid == .centred16 { return grid.encoding(low: 2 * low, high: 2 * high) }
         switch rule {
         case .minmax: return grid.encoding(low: low, high: high)
         case .percentile: return grid.encoding(low: histogram.quantile(1e-4), high: histogram.quantile(1 - 1e-4))
-        case .mse: return leastSquares(histogram, grid: grid, function: nil)
-        case .resultMSE: return leastSquares(histogram, grid: grid, function: function)
+        case .mse: return leastSquares(histogram, grid: grid)
         case .sigma:
             let moments = histogram.moments
             // A Gaussian's kurtosis is 3; a SiLU's or a product's output has tails that carry most of the energy.
@@ -64,21 +57,13 @@ enum RangeSearch {
     static func gaussianClip(bits: Int) -> Double { 0.9 + 0.375 * Double(bits) }
 
     /// Minimises the squared error over the histogram: both ends shrink together first, then one at a time, to 0.5 %.
-    private static func leastSquares(
-        _ histogram: StreamingHistogram, grid: Grid, function: ((Double) -> Double)?
-    ) -> Encoding {
+    private static func leastSquares(_ histogram: StreamingHistogram, grid: Grid) -> Encoding {
         let bins = histogram.occupied
-        let images = function.map { function in bins.map { function($0.value) } }
         let (low, high) = (min(Double(histogram.minimum), 0), max(Double(histogram.maximum), 0))
         var best = (error: Double.infinity, low: 1.0, high: 1.0)
         func attempt(_ lowShare: Double, _ highShare: Double) {
             let encoding = grid.encoding(low: low * lowShare, high: high * highShare)
-            let error: Double
-            if let function, let images {
-                error = squaredError(bins, images, of: function, encoding, levels: grid.levels, limit: best.error)
-            } else {
-                error = squaredError(bins, encoding, levels: grid.levels, limit: best.error)
-            }
+            let error = squaredError(bins, encoding, levels: grid.levels, limit: best.error)
             if error < best.error { best = (error, lowShare, highShare) }
         }
         // Down to 1/40 of the range: a histogram with one far outlier needs a deep cut.
@@ -100,24 +85,6 @@ enum RangeSearch {
 
     private static func pow(_ base: Double, _ exponent: Int) -> Double {
         (0..<exponent).reduce(1) { product, _ in product * base }
-    }
-
-    /// Σ count·(f(x) − f(x̂))², abandoned once above `limit`.
-    static func squaredError(
-        _ bins: [(value: Double, count: Double)], _ images: [Double], of function: (Double) -> Double,
-        _ encoding: Encoding, levels: Double, limit: Double = .infinity
-    ) -> Double {
-        let scale = Double(encoding.scale), zero = Double(encoding.zeroPoint)
-        let table = (0...Int(levels)).map { function((Double($0) - zero) * scale) }
-        let inverse = 1 / scale
-        var sum = 0.0
-        for (bin, image) in zip(bins, images) {
-            let q = min(max((bin.value * inverse + 0.5).rounded(.down) + zero, 0), levels)
-            let error = image - table[Int(q)]
-            sum += bin.count * error * error
-            if sum > limit { return sum }
-        }
-        return sum
     }
 
     /// Σ count·(x − x̂)², abandoned once above `limit`.

@@ -52,7 +52,7 @@ struct LearningProblem {
                 }
             }
         }
-        let vectors = try Self.vectors(stage.rates, student, isWanted: isWanted)
+        let vectors = try Self.vectors(stage.rates, student, start, isWanted: isWanted)
         var transforms: [any LearnableTransform] = []
         var residual: LearnableRotation?
         if stage.rates.scalings > 0 {
@@ -76,7 +76,7 @@ struct LearningProblem {
 
     /// The gains and biases to learn; the student gets ones and zeros where it has none.
     private static func vectors(
-        _ rates: Recipe.Learning.Rates, _ student: Decoder, isWanted: (Int?) -> Bool
+        _ rates: Recipe.Learning.Rates, _ student: Decoder, _ start: Calibrator.Result, isWanted: (Int?) -> Bool
     ) throws -> [WeightKey: LearnableVector] {
         var vectors: [WeightKey: LearnableVector] = [:]
         let hidden = student.configuration.hiddenSize
@@ -93,10 +93,16 @@ struct LearningProblem {
             }
             guard rates.biases > 0 else { continue }
             for key in student.weights.linearKeys(layer: layer) {
-                guard let weight = student.weights[key], let bias = key.weight.bias.map({ WeightKey($0, layer: layer) })
+                guard let size = try student.weights[key]?.size(0),
+                    let bias = key.weight.bias.map({ WeightKey($0, layer: layer) }),
+                    let output = key.weight.outputSite.map({ SiteKey($0, layer: layer) }),
+                    let encoding = start.encodings[output], let type = start.types[output]
                 else { continue }
-                if student.weights[bias] == nil { student.weights[bias] = try Tensor.zeros([weight.size(0)]) }
-                vectors[bias] = try LearnableVector(biasOf: weight)
+                if student.weights[bias] == nil { student.weights[bias] = try Tensor.zeros([size]) }
+                // A range is some ten standard deviations wide, with the headroom of 16 bits twice as many.
+                let deviations = type == .u16 ? 20.0 : 10.0
+                vectors[bias] = try LearnableVector(
+                    bias: size, deviation: Double(encoding.scale) * Double(type.range.count) / deviations)
             }
         }
         if rates.gains > 0 { try addGain(.finalNormGain, nil, student.weights.finalNorm) }

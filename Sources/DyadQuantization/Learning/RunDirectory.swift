@@ -1,5 +1,6 @@
 import DyadFormats
 import DyadTensor
+import DyadTransformer
 import Foundation
 
 /// The folder of a learning run: its settings, its losses as JSON lines, and the snapshots that a resumed run continues from.
@@ -98,6 +99,20 @@ public final class RunDirectory {
         let file = path + "/" + name + Self.ending
         guard resumes, FileManager.default.fileExists(atPath: file) else { return nil }
         return try Snapshot(file: file)
+    }
+
+    /// The stored calibration; nil where there is none, or the run starts anew.
+    func calibration(_ decoder: Decoder, _ recipe: Recipe) throws(DyadError) -> CalibrationSnapshot? {
+        let file = path + "/calibration" + Self.ending
+        guard resumes, FileManager.default.fileExists(atPath: file) else { return nil }
+        return try CalibrationSnapshot(file: file, decoder: decoder, recipe: recipe)
+    }
+
+    /// Stores what calibration found.
+    func keep(_ calibration: CalibrationSnapshot) throws(DyadError) {
+        try calibration.write(path + "/calibration" + Self.ending)
+        try flush()
+        last = ContinuousClock.now
     }
 
     /// Stores a snapshot if it is time, and always after the last step of a part.

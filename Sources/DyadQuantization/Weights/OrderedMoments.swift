@@ -9,6 +9,8 @@ struct OrderedMoments {
     let relativeDiagonal: [Float]
     /// float64 `[n, n]`, in ``order``.
     private let matrix: Tensor
+    /// The same in the channels' own order.
+    private let damped: Tensor
 
     /// - Parameters:
     ///   - moments: float64 `[n, n]`.
@@ -18,12 +20,17 @@ struct OrderedMoments {
         let sum = diagonal.reduce(0, +)
         // Channels that are always zero have no moments; every rounding is as good then.
         let mean = sum > 0 ? sum / Double(diagonal.count) : 1
-        let damped = try moments + Tensor.eye(diagonal.count, dtype: .float64) * (damping * mean)
+        damped = try moments + Tensor.eye(diagonal.count, dtype: .float64) * (damping * mean)
         let order = diagonal.indices.sorted { (diagonal[$0], $1) > (diagonal[$1], $0) }
         let index = try Tensor(order.map { Int64($0) })
         matrix = try damped.indexSelect(0, index).indexSelect(1, index)
         relativeDiagonal = diagonal.map { Float($0 / mean) }
         self.order = order
+    }
+
+    /// H, damped, over its mean, in the channels' own order, row-major.
+    func hessian() throws -> [Float] {
+        try (damped / damped.diagonal().mean()).to(.float32).toArray(Float.self)
     }
 
     /// U with H⁻¹ = UᵀU, upper triangular, row-major.

@@ -1,0 +1,90 @@
+import DyadFormats
+import DyadGraph
+import DyadTransformer
+
+/// What a run keeps of its calibration, so that a resumed one goes on with learning.
+struct CalibrationSnapshot {
+    var result: Calibrator.Result
+    /// What the recipe's allocation promoted.
+    var allocated: [String]
+
+    /// Writes a safetensors file: integers and scales by weight, encodings beside the list of their sites.
+    func write(_ path: String) throws(DyadError) {
+        var tensors: [SafetensorsWriter.Tensor] = []
+        for (key, weight) in result.weights.sorted(by: { $0.key.name < $1.key.name }) {
+            tensors.append(
+                SafetensorsWriter.Tensor(
+                    key.checkpointName, .int8, [weight.rows, weight.columns], weight.integers))
+            tensors.append(
+                SafetensorsWriter.Tensor(key.checkpointName + Self.scales, .float32, [weight.rows], weight.scales))
+        }
+        let sites = result.encodings.keys.sorted()
+        let encodings = sites.compactMap { result.encodings[$0] }
+        tensors.append(SafetensorsWriter.Tensor("scales", .float32, [sites.count], encodings.map(\.scale)))
+        tensors.append(SafetensorsWriter.Tensor("zero_points", .int32, [sites.count], encodings.map(\.zeroPoint)))
+        func list(_ names: [String]) -> String { JSONValue.array(names.map { .string($0) }).text() }
+        try SafetensorsWriter.write(
+            path, tensors,
+            metadata: [
+                "sites": list(sites.map(\.name)), "types": list(sites.map { result.types[$0]?.rawValue ?? "" }),
+                "allocated": list(allocated),
+            ])
+    }
+
+    private static let scales = ".scales"
+
+    init(_ result: Calibrator.Result, allocated: [String]) { (self.result, self.allocated) = (result, allocated) }
+
+    /// Reads what ``write(_:)`` wrote for the same model and recipe.
+    init(file path: String, decoder: Decoder, recipe: Recipe) throws(DyadError) {
+        let file = try SafetensorsFile(path: path)
+        func malformed(_ subject: String, _ found: String) -> DyadError {
+            DyadError(
+                .malformed, file: path, subject: subject, found: found, expected: "a calibration of this run",
+                remedy: "Leave out --resume to start again.")
+        }
+        func list(_ key: String) throws(DyadError) -> [String] {
+            try JSONValue.parse(file.metadata[key] ?? "", file: path, subject: key).array?.compactMap(\.string) ?? []
+        }
+        func values<T: BitwiseCopyable>(_ name: String, _ type: ElementType, of: T.Type) throws(DyadError) -> [T] {
+            let view = try file.tensor(name)
+            guard view.type == type else { throw malformed(name, "elements of type \(view.type.rawValue)") }
+            return (0..<view.count).map {
+                view.bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self)
+            }
+        }
+        let allocated = try list("allocated")
+        var recipe = recipe
+        recipe.promote += allocated
+        var result = Calibrator.Result(encodings: [:], types: [:], weights: [:])
+        for name in file.names where name.hasSuffix(".weight") {
+            guard let key = WeightKey(checkpointName: name) else { throw malformed(name, "an unknown tensor") }
+            let shape = try file.tensor(name).shape
+            let scales = try values(name + Self.scales, .float32, of: Float.self)
+            let isMatrix = key.layer == nil || decoder.weights[key]?.shape == shape
+            guard shape.count == 2, scales.count == shape[0], isMatrix else { throw malformed(name, "shape \(shape)") }
+            result.weights[key] = QuantizedWeight(
+                rows: shape[0], columns: shape[1], bits: key.layer == nil ? 8 : recipe.bits(of: key),
+                integers: try values(name, .int8, of: Int8.self), scales: scales)
+        }
+        let names = try list("sites"), types = try list("types")
+        let scales = try values("scales", .float32, of: Float.self)
+        let zeroPoints = try values("zero_points", .int32, of: Int32.self)
+        guard names.count == types.count, names.count == scales.count, names.count == zeroPoints.count else {
+            throw malformed("sites", "lists of different lengths")
+        }
+        let layers = decoder.configuration.layerCount
+        let known = SiteKey.Site.allCases.flatMap { site in
+            site.isInBlock ? (0..<layers).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
+        }
+        let byName = Dictionary(uniqueKeysWithValues: known.map { ($0.name, $0) })
+        for (index, name) in names.enumerated() {
+            guard let key = byName[name], let type = IntegerType(rawValue: types[index]) else {
+                throw malformed("sites", "“\(name)”")
+            }
+            result.encodings[key] = Encoding(scale: scales[index], zeroPoint: zeroPoints[index])
+            result.types[key] = type
+        }
+        self.init(result, allocated: allocated)
+    }
+}
