@@ -15,8 +15,9 @@ import Testing
         let hidden: [Tensor]
         let visitor: QuantizingVisitor
 
-        init(error: Double) throws {
+        init(error: Double, prepare: (Decoder) throws -> Void = { _ in }) throws {
             let decoder = try tinyDecoder()
+            try prepare(decoder)
             let windows = try tinyText(decoder).calibration
             var float = try FloatStream(decoder)
             var hidden: [Tensor] = []
@@ -80,6 +81,13 @@ import Testing
         #expect(afterInputs <= before)
         #expect(afterStream < afterInputs)
         #expect(afterStream < 0.99 * before)
+    }
+
+    @Test func inputsThatAreAlwaysZeroLeaveTheWeight() throws {
+        let up = WeightKey(.upWeight, layer: 0), down = WeightKey(.downWeight, layer: 0)
+        let pair = try Pair(error: 0.2) { $0.weights[up] = try $0.weights[up].map { try $0 * 0 } }
+        let weight = try #require(pair.decoder.weights[down])
+        #expect(try difference(pair.target(down, .product, .attentionResidual, corrects: true), weight) == 0)
     }
 
     @Test func theOutputProjectionAimsAtTheStreamBehindAttention() throws {

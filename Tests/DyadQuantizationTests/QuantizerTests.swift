@@ -203,7 +203,7 @@ import Testing
     /// Checkpoints hold rows of zeros and of numbers too small for any scale (decayed embeddings of unused tokens).
     @Test(
         arguments: [0, .leastNonzeroMagnitude, .leastNormalMagnitude / 16, 1e-20] as [Float],
-        [Recipe.Weights.Rounding.nearest, .gptq])
+        [Recipe.Weights.Rounding.nearest, .gptq, .descent])
     func deadChannelsAreHarmless(size: Float, rounding: Recipe.Weights.Rounding) throws {
         let decoder = try tinyDecoder(Shape("biases") { ($0.attentionBias, $0.mlpBias) = (true, true) })
         func kill(_ key: WeightKey, row: Int) throws {
@@ -219,6 +219,7 @@ import Testing
         if size == 0 { decoder.weights.blocks[1].vProj.bias = nil }
         var recipe = Recipe(name: "dead", summary: "")
         (recipe.weights.rounding, recipe.weights.clip) = (rounding, .mse)
+        if rounding == .descent { recipe.weights.target = .residual }
         if size == 1e-20 { decoder.weights.blocks[0].upProj.bias = nil }
         let text = try tinyText(decoder, samples: 6)
         let program = try Quantizer(recipe: recipe, seed: 1, context: 64).quantize(

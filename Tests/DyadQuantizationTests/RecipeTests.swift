@@ -30,6 +30,8 @@ import Testing
         ("name: x\nsummary: y\nsmoothing: { alpha: 7 }", "smoothing.alpha"),
         ("name: x\nsummary: y\nprefix: [-1]", "prefix"),
         ("name: x\nsummary: y\nweights: { clip: hessian }", "weights.clip"),
+        ("name: x\nsummary: y\nweights: { target: residual-stream }", "weights.target"),
+        ("name: x\nsummary: y\nweights: { rounding: gptq, target: stream }", "weights.target"),
         ("summary: y", "name"),
     ])
     func aWrongKeyOrValueIsNamed(yaml: String, subject: String) {

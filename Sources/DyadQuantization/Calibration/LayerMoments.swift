@@ -161,6 +161,8 @@ final class LayerMoments: SiteVisitor {
     func target(_ weight: Tensor) throws -> Tensor {
         let wide = try weight.to(.float64)
         guard let first = halves[0], let second = halves[1], let total = try total else { return weight }
+        // Inputs that are always zero say nothing.
+        for sums in [first, second] { guard try sums.own.diagonal().sum().item() > 0 else { return weight } }
         var best = (error: try second.error(wide.transpose(), wide), damping: Double.infinity)
         for damping in Self.dampings {
             let error = try second.error(first.solution(wide, damping: damping), wide)
