@@ -61,11 +61,16 @@ struct CalibrationSnapshot {
             guard let key = WeightKey(checkpointName: name) else { throw malformed(name, "an unknown tensor") }
             let shape = try file.tensor(name).shape
             let scales = try values(name + Self.scales, .float32, of: Float.self)
-            let isMatrix = key.layer == nil || decoder.weights[key]?.shape == shape
+            let isMatrix = decoder.weights[key].map { $0.shape == shape } ?? (key.layer == nil)
             guard shape.count == 2, scales.count == shape[0], isMatrix else { throw malformed(name, "shape \(shape)") }
+            let bits = key.layer == nil ? 8 : recipe.bits(of: key)
+            let largest = Int(WeightQuantizer.largest(bits: bits))
+            let integers = try values(name, .int8, of: Int8.self)
+            guard integers.allSatisfy({ abs(Int($0)) <= largest }), scales.allSatisfy({ $0.isFinite && $0 > 0 }) else {
+                throw malformed(name, "integers or scales outside their range")
+            }
             result.weights[key] = QuantizedWeight(
-                rows: shape[0], columns: shape[1], bits: key.layer == nil ? 8 : recipe.bits(of: key),
-                integers: try values(name, .int8, of: Int8.self), scales: scales)
+                rows: shape[0], columns: shape[1], bits: bits, integers: integers, scales: scales)
         }
         let names = try list("sites"), types = try list("types")
         let scales = try values("scales", .float32, of: Float.self)
@@ -81,6 +86,9 @@ struct CalibrationSnapshot {
         for (index, name) in names.enumerated() {
             guard let key = byName[name], let type = IntegerType(rawValue: types[index]) else {
                 throw malformed("sites", "“\(name)”")
+            }
+            guard scales[index].isFinite, scales[index] > 0, type.range.contains(.init(zeroPoints[index])) else {
+                throw malformed(name, "scale \(scales[index]), zero point \(zeroPoints[index])")
             }
             result.encodings[key] = Encoding(scale: scales[index], zeroPoint: zeroPoints[index])
             result.types[key] = type
