@@ -52,3 +52,30 @@ final class LatentWeight: LearnableWeight {
         }
     }
 }
+
+/// Learned row scales alone: Ŵ = s₀·eʳ · n with the integers n of the start.
+///
+/// A factor of a row is a factor of an output, so it is applied there: the gradient of the matrix, as large as the matrix and
+/// a third of the backward pass, is never computed.
+final class ScaledWeight: LearnableWeight {
+    private let start: QuantizedWeight
+    private let value: Tensor
+    private let logScale: Tensor
+
+    var parameters: [LearnableParameter] { [LearnableParameter(kind: .weightScales, tensor: logScale)] }
+
+    init(_ start: QuantizedWeight) throws(DyadError) {
+        (self.start, value) = (start, try start.tensor())
+        logScale = try Tensor.zeros([start.rows]).requiresGrad(true)
+    }
+
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor { value }
+    func rowFactors() throws(DyadError) -> Tensor? { try logScale.exp() }
+
+    func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight {
+        var weight = start
+        let factors = try withNoGrad { () throws(DyadError) in try logScale.exp().toArray(Float.self) }
+        weight.scales = zip(start.scales, factors).map { $0 * $1 }
+        return weight
+    }
+}

@@ -7,8 +7,14 @@ protocol LearnableWeight: AnyObject {
     var parameters: [LearnableParameter] { get }
     /// The dequantised weight, differentiable in the parameters and in `w`, the float weight as transforms leave it.
     func quantized(_ w: Tensor) throws(DyadError) -> Tensor
+    /// What is learnt outside of ``quantized(_:)``: factors of its rows, `[out]`.
+    func rowFactors() throws(DyadError) -> Tensor?
     /// The integers and scales that ``quantized(_:)`` stands for.
     func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight
+}
+
+extension LearnableWeight {
+    func rowFactors() throws(DyadError) -> Tensor? { nil }
 }
 
 /// A leaf tensor that learning changes, with the kind that decides its learning rate.

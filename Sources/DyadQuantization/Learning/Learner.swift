@@ -141,18 +141,19 @@ struct Learner {
 /// The loss of the whole network on windows of text.
 private struct NetworkLoss {
     private let problem: LearningProblem
-    private let teacher: Decoder
+    private let teacher: Teacher
     private let objective: OutputObjective
 
     init(_ problem: LearningProblem) throws {
         self.problem = problem
-        teacher = try problem.folded.copy()
+        let decoder = try problem.folded.copy()
         // The same function in real numbers, with libtorch's fused attention.
-        teacher.attentionForm = .softmax
+        decoder.attentionForm = .softmax
+        teacher = Teacher(decoder: decoder, isNormalized: problem.stage.objective != .lastHidden)
         func head(_ decoder: Decoder) -> LinearWeights {
             decoder.weights.head ?? LinearWeights(weight: decoder.weights.embedding)
         }
-        objective = OutputObjective(teacherHead: head(teacher), studentHead: head(problem.student))
+        objective = OutputObjective(teacherHead: head(decoder), studentHead: head(problem.student))
     }
 
     /// The student's output that the objective looks at, `[n, hidden]`, in the basis of the teacher.
@@ -174,15 +175,13 @@ private struct NetworkLoss {
             return try objective.crossEntropy(student: student, tokens: next)
         }
         return try withNoGrad {
-            let hidden = try teacher.hiddenStates(batch)
-            let shape = student.shape
+            let target = try teacher.output(batch)
             if problem.stage.objective == .lastHidden {
-                let difference = try student - hidden.reshape(shape)
+                let difference = try student - target
                 let mean = try difference.square().mean(dtype: .float64).item()
                 return (mean, try difference * (2 / Double(student.count)))
             }
-            return try objective.divergence(
-                student: student, teacher: try teacher.normalizedHidden(hidden).reshape(shape))
+            return try objective.divergence(student: student, teacher: target)
         }
     }
 
@@ -209,6 +208,32 @@ private struct NetworkLoss {
         try withNoGrad {
             try windows.map { try loss(try output([$0]), [$0]).loss }.reduce(0, +) / Double(max(windows.count, 1))
         }
+    }
+}
+
+/// What the float model puts out on windows: the same every time that a window comes up, so it is computed once while it fits.
+private final class Teacher {
+    private let decoder: Decoder
+    private let isNormalized: Bool
+    private var known: [[Int32]: Tensor] = [:]
+    private var room = 512 << 20
+
+    init(decoder: Decoder, isNormalized: Bool) { (self.decoder, self.isNormalized) = (decoder, isNormalized) }
+
+    /// `[n, hidden]` for the tokens of all windows: what the head reads, or the last block's output.
+    func output(_ windows: [[Int32]]) throws -> Tensor {
+        let parts = try windows.map { window in
+            if let output = known[window] { return output }
+            let hidden = try decoder.hiddenStates([window])
+            let output = try (isNormalized ? decoder.normalizedHidden(hidden) : hidden).squeeze(0)
+            let size = output.count * MemoryLayout<Float>.size
+            if size <= room {
+                room -= size
+                known[window] = output
+            }
+            return output
+        }
+        return try Tensor.cat(parts, dim: 0)
     }
 }
 

@@ -43,8 +43,10 @@ struct LearningProblem {
                 // Rounded by the program; a learnt R1 turns them, which leaves them as float here.
                 if stage.rates.rotations == 0 { student.weights[key] = try rounded.tensor() }
             } else if isWanted(key.layer), stage.quantizesWeights {
-                if stage.rates.rounding > 0 || stage.rates.weightScales > 0 {
+                if stage.rates.rounding > 0 {
                     weights[key] = try LatentWeight(rounded, float: float)
+                } else if stage.rates.weightScales > 0 {
+                    weights[key] = try ScaledWeight(rounded)
                 } else if stage.rates.clipping > 0 || stage.learnsTransforms {
                     weights[key] = try ClippedWeight(rows: rounded.rows, bits: rounded.bits)
                 } else {
@@ -259,6 +261,8 @@ private final class ExtremesVisitor: SiteVisitor {
         weights[key] = made
         return made
     }
+
+    func outputFactors(_ key: WeightKey) throws -> Tensor? { try inner.outputFactors(key) }
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         let result = try inner.visit(key, x)

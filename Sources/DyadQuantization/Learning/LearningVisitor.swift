@@ -66,6 +66,8 @@ final class LearningVisitor: SiteVisitor {
         return try weights[key]?.quantized(transformed) ?? transformed
     }
 
+    func outputFactors(_ key: WeightKey) throws -> Tensor? { try weights[key]?.rowFactors() }
+
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         if let encoding = encodings[key] {
             let rounded = try encoding.quantized(x)

@@ -10,6 +10,8 @@ public protocol SiteVisitor {
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor
     /// The weight `key`, before it is used. A tied head is asked for as `headWeight`, with the embedding's tensor.
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor
+    /// What multiplies the outputs of the linear with weight `key` before its bias is added, `[out]`; nil for nothing.
+    func outputFactors(_ key: WeightKey) throws -> Tensor?
 }
 
 extension SiteVisitor {
@@ -17,6 +19,8 @@ extension SiteVisitor {
     public func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor { x }
     /// Leaves the weight as it is.
     public func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor { w }
+    /// Nothing.
+    public func outputFactors(_ key: WeightKey) throws -> Tensor? { nil }
 }
 
 /// One part of a forward pass: its layer, and the visitor, if any.
@@ -42,10 +46,15 @@ struct Pass {
         return try self.weight(weight, w)
     }
 
-    /// x·Wᵀ + b.
+    /// x·Wᵀ + b, or f·(x·Wᵀ) + b with a visitor's factors.
     func linear(
         _ x: Tensor, _ w: LinearWeights, _ weight: WeightKey.Weight, _ bias: WeightKey.Weight
     ) throws -> Tensor {
-        try x.linear(try self.weight(weight, w.weight), bias: try optional(bias, w.bias))
+        let (matrix, vector) = (try self.weight(weight, w.weight), try optional(bias, w.bias))
+        guard let factors = try visitor?.outputFactors(WeightKey(weight, layer: layer)) else {
+            return try x.linear(matrix, bias: vector)
+        }
+        let scaled = try x.linear(matrix) * factors
+        return try vector.map { try scaled + $0 } ?? scaled
     }
 }
