@@ -27,6 +27,8 @@ public struct EvaluationJob {
     public var context = 1024
     /// At most so many tokens of the text; nil for all.
     public var maximumTokens: Int?
+    /// Whether every window begins with the tokenizer's beginning-of-text token.
+    public var beginsText = false
     /// The model to compare with; nil for perplexity alone.
     public var reference: String?
     /// Tasks to score.
@@ -52,6 +54,8 @@ public struct EvaluationJob {
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
         /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.
         public var prefixedReference: PerplexityResult?
+        /// Whether every window began with the tokenizer's beginning-of-text token.
+        public var beginsText = false
         /// The tasks, in the order asked for.
         public var tasks: [TaskResult] = []
 
@@ -68,6 +72,7 @@ public struct EvaluationJob {
                 object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
             }
             if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
+            if model != nil { object["bos"] = .bool(beginsText) }
             if !tasks.isEmpty { object["tasks"] = .object(JSONObject(tasks.map { ($0.task, $0.json()) })) }
             return .object(object)
         }
@@ -130,12 +135,21 @@ public struct EvaluationJob {
         }
         let tokens = loaded.tokenizer.encode(string, parseSpecial: false)
         let windows = min(tokens.count, maximumTokens ?? .max) / max(context, 1)
-        let results = try Perplexity(context: context, maximumTokens: maximumTokens).measure(
+        let beginning = beginsText ? loaded.tokenizer.bosID : nil
+        guard beginsText == (beginning != nil) else {
+            throw DyadError(
+                .usage, file: model, subject: "--bos", found: "a tokenizer without a beginning-of-text token",
+                expected: "a model that has one", remedy: "Leave --bos out.")
+        }
+        let results = try Perplexity(
+            context: context, maximumTokens: maximumTokens, beginningOfText: beginning
+        ).measure(
             models, reference: other, tokens: tokens
         ) { share in
             progress?.update(
                 phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
         }
+        result.beginsText = beginsText
         (result.model, result.prefixedReference) = (results[0], results.count > 1 ? results[1] : nil)
     }
 

@@ -10,11 +10,13 @@ public struct Perplexity: Sendable {
     public var context: Int
     /// At most so many tokens of the text; nil for all.
     public var maximumTokens: Int?
+    /// A token at the beginning of every window, one of its `context` tokens and not scored; nil for none. Families that were
+    /// trained with it (Gemma) lose much of their quality without.
+    public var beginningOfText: Int32?
 
     /// Creates the protocol.
-    public init(context: Int = 1024, maximumTokens: Int? = nil) {
-        self.context = context
-        self.maximumTokens = maximumTokens
+    public init(context: Int = 1024, maximumTokens: Int? = nil, beginningOfText: Int32? = nil) {
+        (self.context, self.maximumTokens, self.beginningOfText) = (context, maximumTokens, beginningOfText)
     }
 
     /// Measures several models on the same windows, against one reference that runs only once.
@@ -62,13 +64,14 @@ public struct Perplexity: Sendable {
     /// The windows.
     private func cut(_ tokens: [Int32]) throws(DyadError) -> [[Int32]] {
         let usable = min(tokens.count, maximumTokens ?? tokens.count)
-        let length = min(context, usable)
-        guard length >= 2 else {
+        let beginning = beginningOfText.map { [$0] } ?? []
+        let length = min(context - beginning.count, usable)
+        guard length + beginning.count >= 2, length >= 1 else {
             throw DyadError(
                 .usage, subject: "perplexity", found: "\(usable) tokens of text, windows of \(context)",
                 expected: "at least two tokens", remedy: "Give a longer text or a larger --context.")
         }
-        return (0..<usable / length).map { Array(tokens[$0 * length..<($0 + 1) * length]) }
+        return (0..<usable / length).map { beginning + tokens[$0 * length..<($0 + 1) * length] }
     }
 
     private func check(

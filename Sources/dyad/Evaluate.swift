@@ -11,6 +11,7 @@ struct Evaluate: ParsableCommand {
     @Option(help: "The text to measure perplexity on.") var perplexity: String?
     @Option(help: "Tokens of a window.") var context = 1024
     @Option(help: "Use at most so many tokens of the text.") var maxTokens: Int?
+    @Flag(help: "Begin every window with the model's beginning-of-text token (Gemma needs it).") var bos = false
     @Option(
         help: ArgumentHelp(
             "Tasks to score, with commas between them: "
@@ -27,6 +28,7 @@ struct Evaluate: ParsableCommand {
     func run() throws {
         var job = EvaluationJob(model: model, text: perplexity)
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
+        job.beginsText = bos
         (job.mode, job.threads) = (mode, threads)
         job.tasks = try tasks.map { try TaskDefinition.list($0) } ?? []
         (job.data, job.limit) = (data, limit)

@@ -17,11 +17,11 @@ extension URL {
     var plainPath: String { path(percentEncoded: false) }
 }
 
-/// Puts a tiny Llama of transformers' own making (32 tokens, 2 layers), and a tokenizer for it, into `folder`.
-func makeTinyCheckpoint(in folder: URL) throws -> String {
+/// Puts a tiny model of transformers' own making (32 tokens, 2 layers), and a tokenizer for it, into `folder`.
+func makeTinyCheckpoint(_ fixture: String = "llama-gqa-untied", in folder: URL) throws -> String {
     let model = folder.appending(path: "model")
     try FileManager.default.copyItem(
-        at: repositoryRoot.appending(path: "Tests/Fixtures/transformers/llama-gqa-untied"), to: model)
+        at: repositoryRoot.appending(path: "Tests/Fixtures/transformers").appending(path: fixture), to: model)
     let tokens = ["<unk>", "<s>", "</s>", "Ġ", "Ċ"] + "abcdefghijklmnopqrstuvwxyz.".map(String.init)
     var vocabulary = JSONObject()
     for (id, token) in tokens.enumerated() { vocabulary.append(token, .integer(id)) }

@@ -8,12 +8,12 @@ import Testing
 
 /// The commands as functions, on a tiny checkpoint in Hugging Face's layout.
 @Suite(.needsTorch) struct JobTests {
-    private func job(_ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad") throws
-        -> QuantizationJob
-    {
+    private func job(
+        _ folder: URL, recipe: String = "static-w8a8", output: String = "out.dyad", fixture: String = "llama-gqa-untied"
+    ) throws -> QuantizationJob {
         let model =
             FileManager.default.fileExists(atPath: folder.appending(path: "model").plainPath)
-            ? folder.appending(path: "model").plainPath : try makeTinyCheckpoint(in: folder)
+            ? folder.appending(path: "model").plainPath : try makeTinyCheckpoint(fixture, in: folder)
         var job = QuantizationJob(
             model: model, output: folder.appending(path: output).plainPath, recipe: try Recipe.named(recipe))
         (job.samples, job.sequenceLength, job.context, job.threads) = (8, 32, 64, 1)
@@ -138,6 +138,30 @@ import Testing
             evaluation.context = 65
             let error = #expect(throws: DyadError.self) { try evaluation.run() }
             #expect(error?.reason == .usage && error?.subject == "--context")
+        }
+    }
+
+    /// Gemma with its beginning-of-text token and without, float and integer (research/mobilequant.md §7, check 6).
+    @Test func gemmaIsReportedWithAndWithoutItsBeginningOfText() throws {
+        try withFolder { folder in
+            let job = try job(folder, fixture: "gemma")
+            let program = try job.run().output
+            let text = folder.appending(path: "text.txt")
+            try Data(String(repeating: "abc def ghi jkl. ", count: 30).utf8).write(to: text)
+            var perplexities: [Double] = []
+            for model in [job.model, program] {
+                for begins in [true, false] {
+                    var evaluation = EvaluationJob(model: model, text: text.plainPath)
+                    (evaluation.context, evaluation.threads, evaluation.beginsText) = (32, 1, begins)
+                    let json = try evaluation.run().json()
+                    #expect(json["bos"]?.bool == begins)
+                    perplexities.append(try #require(json["perplexity"]?.double))
+                }
+            }
+            // The program is near the float model either way, and the two ways differ.
+            #expect(
+                abs(perplexities[2] / perplexities[0] - 1) < 0.02 && abs(perplexities[3] / perplexities[1] - 1) < 0.02)
+            #expect(abs(perplexities[0] / perplexities[1] - 1) > 1e-4)
         }
     }
 

@@ -33,6 +33,20 @@ struct PerplexityTests {
         #expect(try Perplexity(context: 100).measure([model], tokens: tokens)[0].context == 10)
     }
 
+    @Test("with a beginning-of-text token scores every token of the text, and not that token")
+    func beginningOfText() throws {
+        let model = FakeModel(vocabularySize: 10) { seen in
+            (0..<10).map { $0 == seen.count && seen.first == 9 ? 12 : 0 }
+        }
+        let protocolWithBeginning = Perplexity(context: 4, beginningOfText: 9)
+        let result = try protocolWithBeginning.measure([model], tokens: [1, 2, 3, 1, 2, 3, 1])[0]
+        #expect((result.windows, result.scoredTokens) == (2, 6))
+        #expect(abs(log(result.perplexity) - log(1 + 9 * exp(-12.0))) < 1e-6)
+        #expect(throws: DyadError.self) {
+            try Perplexity(context: 1, beginningOfText: 9).measure([model], tokens: [1, 2])
+        }
+    }
+
     @Test("of a model against itself has no divergence and full agreement")
     func itself() throws {
         let model = FakeModel(vocabularySize: 50) { seen in

@@ -12,7 +12,7 @@ import Testing
 @Suite(.needsTorch, .needsStories, .serialized) struct StoriesTests {
     /// Converts, quantises on text that the model writes itself, and opens the result.
     private func quantized(
-        _ name: String, prefix: Recipe.Prefix? = nil,
+        _ name: String, prefix: Recipe.Prefix? = nil, change: (inout Recipe) -> Void = { _ in },
         _ body: (Decoder, IntegerProgram, QuantizationJob.Report) throws -> Void
     ) throws {
         try withFolder { folder in
@@ -21,6 +21,7 @@ import Testing
             let output = folder.appending(path: "stories.dyad").plainPath
             var recipe = try Recipe.named(name)
             if let prefix { recipe.prefix = prefix }
+            change(&recipe)
             var job = QuantizationJob(model: model, output: output, recipe: recipe)
             // Held out are 12 windows: fewer tokens would let chance part simulation and integers by more than the limit.
             (job.samples, job.sequenceLength, job.context, job.threads) = (48, 128, 256, 1)
@@ -57,6 +58,22 @@ import Testing
             #expect(report.integer.perplexity < 1.25 * report.folded.perplexity)
             #expect(abs(report.integer.perplexity / report.simulated.perplexity - 1) < 0.005)
         }
+    }
+
+    /// With few steps, one objective at the end of the network learns less than block by block (research/mobilequant.md §7,
+    /// check 5): if it does not, the blocks are not learnt as they should be.
+    @Test func aShortEndToEndRunLearnsLessThanBlockByBlock() throws {
+        func divergence(_ objective: Recipe.Learning.Objective) throws -> Double {
+            var found = 0.0
+            try quantized(
+                "mobilequant-w4a8",
+                change: { recipe in
+                    (recipe.learning[0].objective, recipe.learning[0].steps) = (objective, 200)
+                }
+            ) { _, _, report in found = try #require(report.integer.comparison).meanKL }
+            return found
+        }
+        #expect(try divergence(.lastHidden) > divergence(.block))
     }
 }
 
