@@ -62,6 +62,8 @@ public struct QuantizationJob {
         public var float: PerplexityResult
         /// The float model after every transform, with the prefix.
         public var folded: PerplexityResult
+        /// The float model with what was learnt added to it, a control (``Quantizer/Output/exposed``); nil where nothing was.
+        public var exposed: PerplexityResult?
         /// The program in float with quantise–dequantise at every tensor.
         public var simulated: PerplexityResult
         /// The program on integers.
@@ -76,6 +78,7 @@ public struct QuantizationJob {
             object["bytes"] = .integer(bytes)
             object["float_perplexity"] = .measured(float.perplexity)
             object["folded_perplexity"] = .measured(folded.perplexity)
+            if let exposed { object["exposed_perplexity"] = .measured(exposed.perplexity) }
             object["simulated_perplexity"] = .measured(simulated.perplexity)
             object["integer_perplexity"] = .measured(integer.perplexity)
             object["held_out_tokens"] = .integer(integer.tokens)
@@ -109,14 +112,14 @@ public struct QuantizationJob {
         var program = output.program
         try program.validate()
 
-        let scores = try scores(original, output.folded, program, text, context: context, progress)
+        let scores = try scores(original, output, program, text, context: context, progress)
         program.provenance = try provenance(checkpoint, text, scores, allocated: output.allocated)
         try program.write(to: self.output)
         try run?.finish()
         let bytes = try MappedFile(self.output).count
         return Report(
             output: self.output, seconds: (ContinuousClock.now - start).seconds, bytes: bytes, float: scores[0],
-            folded: scores[1], simulated: scores[2], integer: scores[3])
+            folded: scores[1], exposed: scores.count > 4 ? scores[4] : nil, simulated: scores[2], integer: scores[3])
     }
 
     /// Measures which tensors of the calibrated network would gain most from more bits. Nothing is written.
@@ -192,17 +195,18 @@ public struct QuantizationJob {
     }
 
     private func scores(
-        _ original: Decoder, _ folded: Decoder, _ program: IntegerProgram, _ text: CalibrationText,
+        _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ text: CalibrationText,
         context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
         let windows = text.heldOut.map { Array($0.prefix(context)) }
         let reference = FloatModel(original, name: "float")
         var options = Runtime.Options()
         if let threads { options.threads = threads }
-        let models: [any LanguageModel] = [
-            FloatModel(folded, name: "folded"), SimulatedModel(program, name: "simulated"),
+        var models: [any LanguageModel] = [
+            FloatModel(output.folded, name: "folded"), SimulatedModel(program, name: "simulated"),
             try IntegerModel(program, name: "integer", options: options),
         ]
+        if let exposed = output.exposed { models.append(FloatModel(exposed, name: "exposed")) }
         let results = try Perplexity(context: windows[0].count).measure(
             models, reference: reference, tokens: Array(windows.joined())
         ) { share in

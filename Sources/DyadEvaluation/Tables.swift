@@ -52,7 +52,8 @@ extension EvaluationJob.Result {
 extension QuantizationJob.Report {
     /// The report for people.
     public var table: String {
-        let rows = [float, folded, simulated, integer].map { result in
+        let results = [float, folded] + (exposed.map { [$0] } ?? []) + [simulated, integer]
+        let rows = results.map { result in
             let name = result.model.padding(toLength: 12, withPad: " ", startingAt: 0)
             guard let comparison = result.comparison else { return name + text(result.perplexity, 3) }
             return name

@@ -35,6 +35,10 @@ public struct Quantizer {
         public var program: IntegerProgram
         /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
         public var folded: Decoder
+        /// ``folded`` with what was learnt added to it; nil where learning changed nothing but ranges and transforms, which leave
+        /// a float model as it is. A control: were it better than the float model on new text of the calibration's domain, then
+        /// learning would have taught the text and not only made up for rounding.
+        public var exposed: Decoder?
         /// The tensors that the recipe's allocation gave more bits.
         public var allocated: [String]
     }
@@ -69,7 +73,26 @@ public struct Quantizer {
         var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)
         program.tokenizer = tokenizer.json()
         program.configuration = folded.configuration.json
-        return Output(program: program, folded: folded, allocated: calibration.allocated)
+        return Output(
+            program: program, folded: folded, exposed: try exposed(folded, before: calibration.result, after: result),
+            allocated: calibration.allocated)
+    }
+
+    /// The float model with the vectors that were learnt, and with the change that learning made to the rounded weights.
+    private func exposed(
+        _ folded: Decoder, before: Calibrator.Result, after: Calibrator.Result
+    ) throws -> Decoder? {
+        let stages = recipe.learning
+        guard stages.contains(where: { $0.learnsVectors || $0.learnsRoundedWeights }),
+            !stages.contains(where: { $0.learnsTransforms || $0.recalibrates })
+        else { return nil }
+        let decoder = try folded.copy()
+        for (key, values) in after.vectors { decoder.weights[key] = try Tensor(values) }
+        for (key, weight) in after.weights {
+            guard let start = before.weights[key], let float = folded.weights[key] else { continue }
+            decoder.weights[key] = try float + (weight.tensor() - start.tensor())
+        }
+        return decoder
     }
 
     /// Calibrates, and again with what the recipe's allocation promotes.
@@ -306,6 +329,9 @@ public struct Quantizer {
 }
 
 extension Recipe.Learning {
+    /// Whether it learns weights apart from transforms and clipping.
+    var learnsRoundedWeights: Bool { rates.weightScales > 0 || rates.rounding > 0 }
+
     /// What calibration after this stage leaves as it was learnt.
     func kept(of result: Calibrator.Result, in decoder: Decoder) -> Calibrator.Result {
         var kept = Calibrator.Result(encodings: [:], types: [:], weights: [:])

@@ -143,6 +143,19 @@ import Testing
             (try before.output.folded.forward(token), try after.output.folded.forward(token))
         }
         #expect(try (a - b).abs().max().item() == 0)
+        // The same values in the float model, the control of what learning teaches besides making up for rounding: other logits,
+        // but no better ones on the text that the float model wrote.
+        let exposed = try #require(after.output.exposed)
+        #expect(before.output.exposed == nil)
+        func likelihood(_ decoder: Decoder) throws -> Double {
+            try tinyText(after.decoder).heldOut.map { window in
+                let logits = try withNoGrad { try decoder.forward([window]).squeeze(0).to(.float64).logSoftmax(-1) }
+                let next = try Tensor(window.dropFirst().map { Int64($0) }).unsqueeze(1)
+                return try logits.narrow(0, start: 0, length: window.count - 1).gather(1, next).mean().item()
+            }.reduce(0, +)
+        }
+        #expect(try (withNoGrad { try exposed.forward(token) } - b).abs().max().item() > 1e-3)
+        #expect(try likelihood(exposed) < likelihood(after.output.folded) + 0.01)
     }
 
     /// research/mobilequant.md §7, check 4, on a small model: one channel of the product carries a factor that down_proj takes
