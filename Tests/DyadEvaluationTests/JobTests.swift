@@ -144,7 +144,7 @@ import Testing
     /// Gemma with its beginning-of-text token and without, float and integer (research/mobilequant.md §7, check 6).
     @Test func gemmaIsReportedWithAndWithoutItsBeginningOfText() throws {
         try withFolder { folder in
-            let job = try job(folder, fixture: "gemma")
+            let job = try job(folder, recipe: "rtn-w8a8", fixture: "gemma")
             let program = try job.run().output
             let text = folder.appending(path: "text.txt")
             try Data(String(repeating: "abc def ghi jkl. ", count: 30).utf8).write(to: text)

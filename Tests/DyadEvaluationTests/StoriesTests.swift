@@ -12,7 +12,7 @@ import Testing
 @Suite(.needsTorch, .needsStories, .serialized) struct StoriesTests {
     /// Converts, quantises on text that the model writes itself, and opens the result.
     private func quantized(
-        _ name: String, prefix: Recipe.Prefix? = nil, change: (inout Recipe) -> Void = { _ in },
+        _ name: String, prefix: Recipe.Prefix? = nil, samples: Int = 48, change: (inout Recipe) -> Void = { _ in },
         _ body: (Decoder, IntegerProgram, QuantizationJob.Report) throws -> Void
     ) throws {
         try withFolder { folder in
@@ -24,7 +24,7 @@ import Testing
             change(&recipe)
             var job = QuantizationJob(model: model, output: output, recipe: recipe)
             // Held out are 12 windows: fewer tokens would let chance part simulation and integers by more than the limit.
-            (job.samples, job.sequenceLength, job.context, job.threads) = (48, 128, 256, 1)
+            (job.samples, job.sequenceLength, job.context, job.threads) = (samples, 128, 256, 1)
             let report = try job.run()
             try body(Decoder(checkpoint: Checkpoint.open(model)), IntegerProgram.load(output), report)
         }
@@ -66,7 +66,7 @@ import Testing
         func divergence(_ objective: Recipe.Learning.Objective) throws -> Double {
             var found = 0.0
             try quantized(
-                "mobilequant-w4a8",
+                "mobilequant-w4a8", samples: 128,
                 change: { recipe in
                     (recipe.learning[0].objective, recipe.learning[0].steps) = (objective, 200)
                 }
