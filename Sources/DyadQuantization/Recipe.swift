@@ -82,6 +82,9 @@ public struct Recipe: Equatable, Sendable {
             case minmax
             /// The range that minimises the squared error over the calibration histogram.
             case mse
+            /// As `mse`, with the error taken where it acts: of gate, up and activation in the product of the gated feed-forward part,
+            /// of queries and keys in the scores.
+            case effect
             /// Percentile 99.99 on both sides.
             case percentile
             /// Mean ± k standard deviations, k by bit width (3.9 at 8 bits), where the values are distributed like a Gaussian,

@@ -43,6 +43,15 @@ extension Tensor {
         return try Tensor(owning: made)
     }
 
+    /// The sum of the weights of the elements that fall into each of `bins` equal parts of `low` ... `high`: float64 `[bins]`.
+    ///
+    /// As ``histogram(bins:from:to:)``, with a weight for each element; all elements must be finite.
+    public func histogram(weights: Tensor, bins: Int, from low: Double, to high: Double) throws(DyadError) -> Tensor {
+        let positions = try ((self - low) * (Double(bins) / (high - low))).clamp(0, Double(bins - 1)).to(.int64)
+        return try Self.call(
+            "aten::bincount", .tensor(positions.reshape([-1])), .tensor(weights.to(.float64).reshape([-1])), .int(bins))
+    }
+
     /// The smallest and the largest element; both NaN when any element is NaN. Throws for an empty tensor.
     ///
     /// Cost on the CPU: one pass over memory.

@@ -1,5 +1,7 @@
 import DyadCheckpoint
 import DyadGraph
+import DyadTensor
+import DyadTransformer
 import Testing
 
 @testable import DyadQuantization
@@ -84,6 +86,75 @@ private func gaussian(_ count: Int) -> [Float] {
         #expect(
             RangeSearch.squaredError(bins, encoding, levels: 255)
                 < 0.3 * RangeSearch.squaredError(bins, full, levels: 255))
+    }
+
+    /// What lies left of −8 is 0 behind a SiLU, however many values there are.
+    @Test func theErrorBehindAFunctionCutsWhatTheFunctionIgnores() {
+        var histogram = StreamingHistogram()
+        histogram.add(values: gaussian(100_000).map { 8 * $0 - 4 })
+        func range(_ rule: Recipe.Activations.Range) -> (low: Double, high: Double) {
+            let encoding = RangeSearch.encoding(
+                histogram, grid: .unsigned8, rule: rule, function: DecoderConfiguration.Activation.silu.evaluate)
+            let scale = Double(encoding.scale), zero = Double(encoding.zeroPoint)
+            return (-zero * scale, (255 - zero) * scale)
+        }
+        let (plain, effect) = (range(.mse), range(.effect))
+        #expect(plain.low < -20 && effect.low > -10 && effect.low < -2)
+        #expect(effect.high > 0.9 * plain.high)
+    }
+
+    /// Ranges by effect lose less of the feed-forward product and of the scores than those by each tensor's own error.
+    @Test(.needsTorch) func rangesByEffectLoseLessOfWhatTheyAreMultipliedInto() throws {
+        final class Recorder: SiteVisitor {
+            var encodings: [SiteKey: Encoding] = [:]
+            var values: [SiteKey: Tensor] = [:]
+            func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
+                let rounded = try encodings[key].map { try x.fakeQuantized($0, .u8) } ?? x
+                values[key] = rounded
+                return rounded
+            }
+        }
+        let decoder = try tinyDecoder()
+        for layer in decoder.weights.blocks.indices {
+            // Wide gates, and queries that hardly look at one channel of the keys, which is large.
+            let gate = WeightKey(.gateWeight, layer: layer)
+            decoder.weights[gate] = try decoder.weights[gate].map { try $0 * 6 }
+            var factors = [Float](repeating: 1, count: 8)
+            (factors[3], factors[7]) = (6, 6)
+            for (key, heads, invert) in [(WeightKey.Weight.qWeight, 6, true), (.kWeight, 2, false)] {
+                let all = (0..<heads).flatMap { _ in factors.map { invert ? 1 / ($0 * $0) : $0 } }
+                let weight = WeightKey(key, layer: layer)
+                decoder.weights[weight] = try decoder.weights[weight].map { try $0 * Tensor(all).unsqueeze(1) }
+            }
+        }
+        let text = try tinyText(decoder)
+        func errors(_ rule: Recipe.Activations.Range) throws -> (product: Double, scores: Double) {
+            var recipe = Recipe(name: "ranges", summary: "")
+            recipe.activations.range = rule
+            let result = try Calibrator(
+                decoder: try decoder.copy(), recipe: recipe, windows: text.calibration, exponentialType: .u8,
+                progress: nil
+            ).run()
+            func run(_ sites: Set<SiteKey.Site>) throws -> [SiteKey: Tensor] {
+                let recorder = Recorder()
+                recorder.encodings = result.encodings.filter { $0.key.layer == 0 && sites.contains($0.key.site) }
+                _ = try withNoGrad { try decoder.hiddenStates(text.calibration, visitor: recorder) }
+                return recorder.values
+            }
+            let exact = try run([])
+            func error(_ site: SiteKey.Site, _ sites: Set<SiteKey.Site>) throws -> Double {
+                let key = SiteKey(site, layer: 0)
+                let (found, expected) = (try #require(try run(sites)[key]), try #require(exact[key]))
+                return try (found - expected).square().sum(dtype: .float64).item()
+            }
+            return (
+                try error(.product, [.gateOutput, .upOutput, .activationOutput]),
+                try error(.scores, [.kRotated, .qRotated])
+            )
+        }
+        let (plain, effect) = (try errors(.mse), try errors(.effect))
+        #expect(effect.product < 0.9 * plain.product)
+        #expect(effect.scores < plain.scores)
     }
 
     @Test func sixteenBitsGetHeadroomInsteadOfClipping() {

@@ -13,6 +13,13 @@ struct StatisticsTests {
         #expect(try x.reshape([2, 5]).transpose().histogram(bins: 1, from: -1, to: 1).toArray(Int.self) == [9])
     }
 
+    @Test("a weighted histogram adds up weights")
+    func weighted() throws {
+        let x = try Tensor([-9, -0.5, 0.25, 0.5, 7] as [Float]), weights = try Tensor([1, 2, 3, 4, 0.5] as [Float])
+        let sums = try x.histogram(weights: weights, bins: 4, from: -1, to: 1).toArray(Double.self)
+        #expect(sums == [1, 2, 3, 4.5])
+    }
+
     @Test("a histogram equals libtorch's own inside its range")
     func reference() throws {
         let x = try Tensor.randn([100_001], generator: Generator(seed: 9)).clamp(-2.9, 2.9)

@@ -44,6 +44,7 @@ struct Calibrator {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
         let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType, fixed: fixed)
+        if recipe.activations.range == .effect { visitor.effects = EffectObserver(decoder.configuration) }
         var weights: [WeightKey: QuantizedWeight] = [:]
 
         var float = recipe.weights.target == .own ? nil : try FloatStream(decoder)

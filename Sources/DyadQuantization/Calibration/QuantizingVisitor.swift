@@ -19,6 +19,9 @@ final class QuantizingVisitor: SiteVisitor {
     var momentSites: Set<SiteKey.Site> = []
     private(set) var moments: [SiteKey: Tensor] = [:]
 
+    /// For `range: effect`: observes gate, up, activation, queries and keys where they are multiplied.
+    var effects: EffectObserver?
+
     /// Sites that stay exact, as if they had a wider type.
     var exempt: Set<SiteKey> = []
 
@@ -37,7 +40,7 @@ final class QuantizingVisitor: SiteVisitor {
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         if let grid = grids.grid(key) {
             guard mode == .quantize, let encoding = encodings[key] else {
-                if !fixed.contains(key) { try observe(key, x) }
+                try observe(key, x)
                 return x
             }
             if exempt.contains(key) { return x }
@@ -61,7 +64,8 @@ final class QuantizingVisitor: SiteVisitor {
     func fixRanges(rule: Recipe.Activations.Range) {
         for (key, histogram) in histograms {
             guard let grid = grids.grid(key) else { continue }
-            encodings[key] = RangeSearch.encoding(histogram, grid: grid, rule: rule)
+            encodings[key] = RangeSearch.encoding(
+                histogram, grid: grid, rule: rule, function: effects?.function(behind: key))
             types[key] = grid.type
         }
         histograms = [:]
@@ -75,17 +79,29 @@ final class QuantizingVisitor: SiteVisitor {
     }
 
     private func observe(_ key: SiteKey, _ x: Tensor) throws {
-        var histogram = histograms.removeValue(forKey: key) ?? StreamingHistogram()
         let (low, high) = try x.extrema()
         guard low.isFinite, high.isFinite else {
             throw DyadError(
                 .failed, subject: key.name, found: "a value that is not finite", expected: "finite activations",
                 remedy: "Check the checkpoint with `dyad evaluate MODEL --mode float`.")
         }
+        for part in try effects?.parts(key, x) ?? [(key, x, nil)] where !fixed.contains(part.key) {
+            try count(part.key, part.values, weights: part.weights)
+        }
+    }
+
+    private func count(_ key: SiteKey, _ x: Tensor, weights: Tensor?) throws {
+        var histogram = histograms.removeValue(forKey: key) ?? StreamingHistogram()
+        let (low, high) = try x.extrema()
         histogram.widen(minimum: Float(low), maximum: Float(high))
-        let limit = Double(histogram.limit)
-        histogram.add(
-            try x.histogram(bins: StreamingHistogram.binCount, from: -limit, to: limit).toArray(Int64.self))
+        let (bins, limit) = (StreamingHistogram.binCount, Double(histogram.limit))
+        let counts =
+            if let weights {
+                try x.histogram(weights: weights, bins: bins, from: -limit, to: limit)
+            } else {
+                try x.histogram(bins: bins, from: -limit, to: limit).to(.float64)
+            }
+        histogram.add(try counts.toArray(Double.self))
         histograms[key] = histogram
     }
 

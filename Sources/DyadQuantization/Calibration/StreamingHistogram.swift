@@ -2,12 +2,13 @@
 /// merging bins in pairs, whenever a larger value arrives.
 ///
 /// Deterministic: the counts depend only on the multiset of values and the order of magnitude at which each arrived.
-/// Memory is `binCount` integers, whatever the length of the stream.
+/// Memory is `binCount` numbers, whatever the length of the stream.
 struct StreamingHistogram: Equatable, Sendable {
     /// Fixed and even; 32 bins for each of 256 steps when a range fills one side.
     static let binCount = 16384
 
-    private(set) var counts = [Int64](repeating: 0, count: binCount)
+    /// Values in each bin, or the sum of their weights.
+    private(set) var counts = [Double](repeating: 0, count: binCount)
     private(set) var limit: Float = 1.0 / 1024
     /// Exact extremes of everything added.
     private(set) var minimum: Float = .infinity
@@ -22,7 +23,7 @@ struct StreamingHistogram: Equatable, Sendable {
         maximum = max(maximum, high)
         while limit <= max(abs(low), abs(high)) {
             limit *= 2
-            var merged = [Int64](repeating: 0, count: Self.binCount)
+            var merged = [Double](repeating: 0, count: Self.binCount)
             for index in 0..<Self.binCount / 2 {
                 merged[Self.binCount / 4 + index] = counts[2 * index] + counts[2 * index + 1]
             }
@@ -31,7 +32,7 @@ struct StreamingHistogram: Equatable, Sendable {
     }
 
     /// Adds counts taken over the present `[−limit, limit)`.
-    mutating func add(_ more: [Int64]) {
+    mutating func add(_ more: [Double]) {
         for index in counts.indices { counts[index] += more[index] }
     }
 
@@ -48,7 +49,7 @@ struct StreamingHistogram: Equatable, Sendable {
     /// The occupied bins as (centre, count).
     var occupied: [(value: Double, count: Double)] {
         counts.enumerated().compactMap { index, count in
-            count == 0 ? nil : (-Double(limit) + (Double(index) + 0.5) * binWidth, Double(count))
+            count == 0 ? nil : (-Double(limit) + (Double(index) + 0.5) * binWidth, count)
         }
     }
 
@@ -70,10 +71,10 @@ struct StreamingHistogram: Equatable, Sendable {
 
     /// The value below which the given share of the stream lies, to a bin's width.
     func quantile(_ share: Double) -> Double {
-        let total = Double(counts.reduce(0, +))
+        let total = counts.reduce(0, +)
         var sum = 0.0
         for (index, count) in counts.enumerated() {
-            sum += Double(count)
+            sum += count
             if sum >= share * total {
                 let value = -Double(limit) + (Double(index) + 0.5) * binWidth
                 return min(max(value, Double(minimum)), Double(maximum))
