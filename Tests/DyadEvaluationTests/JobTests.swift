@@ -158,9 +158,10 @@ import Testing
                     perplexities.append(try #require(json["perplexity"]?.double))
                 }
             }
-            // The program is near the float model either way, and the two ways differ.
-            #expect(
-                abs(perplexities[2] / perplexities[0] - 1) < 0.02 && abs(perplexities[3] / perplexities[1] - 1) < 0.02)
+            // The program is near the float model either way (its tiny matrices leave little to average over), and the two ways
+            // differ.
+            let ratios = [perplexities[2] / perplexities[0], perplexities[3] / perplexities[1]]
+            #expect(ratios.allSatisfy { abs($0 - 1) < 0.1 }, "\(ratios)")
             #expect(abs(perplexities[0] / perplexities[1] - 1) > 1e-4)
         }
     }
