@@ -5,7 +5,7 @@ import DyadTransformer
 /// Weights values by what their error does, for `range: effect`.
 ///
 /// The feed-forward product is f(gate)·up: an error of `up` counts f(gate)² times, one of f(gate) counts up² times, and an
-/// error of the gate is that of f, whose left side is flat. A score is q·k: an error of a key's channel counts with the mean
+/// error of the gate is that of f, whose left side is flat; relative to the product at the token's position. A score is q·k: an error of a key's channel counts with the mean
 /// square of the queries' channel, and the reverse. The factors are seen after the values that they weigh, so values wait here.
 final class EffectObserver {
     private let configuration: DecoderConfiguration
@@ -34,10 +34,11 @@ final class EffectObserver {
                 let up = waiting.removeValue(forKey: .upOutput),
                 let active = waiting.removeValue(forKey: .activationOutput)
             else { return [(key, x, nil)] }
-            let squares = try up.square()
+            let share = try positionWeights(x)
+            let squares = try up.square() * share
             return [
                 (SiteKey(.gateOutput, layer: key.layer), gate, squares),
-                (SiteKey(.upOutput, layer: key.layer), up, try active.square()),
+                (SiteKey(.upOutput, layer: key.layer), up, try active.square() * share),
                 (SiteKey(.activationOutput, layer: key.layer), active, squares), (key, x, nil),
             ]
         case .qOutput, .kOutput, .qRotated:
@@ -60,6 +61,13 @@ final class EffectObserver {
         default:
             return [(key, x, nil)]
         }
+    }
+
+    /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the product's own energy there, or to
+    /// that of a typical position where it is smaller. A few tokens with massive activations would otherwise be all that counts.
+    private func positionWeights(_ product: Tensor) throws -> Tensor {
+        let energy = try product.square().mean([-1], keepDim: true) + 1e-12
+        return try (energy + energy.log().mean().exp()).reciprocal()
     }
 
     /// For each channel of the keys the mean square of the queries that it meets, and the reverse: `[heads · d]`.
