@@ -5,7 +5,7 @@ import DyadTransformer
 /// Weights values by what their error does, for `range: effect`.
 ///
 /// The feed-forward product is f(gate)·up: an error of `up` counts f(gate)² times, one of f(gate) counts up² times, and an
-/// error of the gate is that of f, whose left side is flat; relative to the product at the token's position. A score is q·k: an error of a key's channel counts with the mean
+/// error of the gate is that of f, whose left side is flat; all relative to the residual stream at the token's position. A score is q·k: an error of a key's channel counts with the mean
 /// square of the queries' channel, and the reverse. The factors are seen after the values that they weigh, so values wait here.
 final class EffectObserver {
     private let configuration: DecoderConfiguration
@@ -29,12 +29,16 @@ final class EffectObserver {
             guard gated else { return [(key, x, nil)] }
             waiting[key.site] = x
             return []
-        case .product:
+        case .attentionResidual:
+            waiting[key.site] = x
+            return [(key, x, nil)]
+        case .downOutput:
             guard gated, let gate = waiting.removeValue(forKey: .gateOutput),
                 let up = waiting.removeValue(forKey: .upOutput),
-                let active = waiting.removeValue(forKey: .activationOutput)
+                let active = waiting.removeValue(forKey: .activationOutput),
+                let stream = waiting.removeValue(forKey: .attentionResidual)
             else { return [(key, x, nil)] }
-            let share = try positionWeights(x)
+            let share = try positionWeights(stream: stream, output: x)
             let squares = try up.square() * share
             return [
                 (SiteKey(.gateOutput, layer: key.layer), gate, squares),
@@ -63,11 +67,12 @@ final class EffectObserver {
         }
     }
 
-    /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the product's own energy there, or to
-    /// that of a typical position where it is smaller. A few tokens with massive activations would otherwise be all that counts.
-    private func positionWeights(_ product: Tensor) throws -> Tensor {
-        let energy = try product.square().mean([-1], keepDim: true) + 1e-12
-        return try (energy + energy.log().mean().exp()).reciprocal()
+    /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the energy of the stream behind the
+    /// addition, by which the next norm divides, and to what is added. Otherwise the few tokens on which a layer writes or cancels
+    /// massive activations would be all that counts.
+    private func positionWeights(stream: Tensor, output: Tensor) throws -> Tensor {
+        let energy = try (stream + output).square().mean([-1], keepDim: true)
+        return try (energy + output.square().mean([-1], keepDim: true) + 1e-12).reciprocal()
     }
 
     /// For each channel of the keys the mean square of the queries that it meets, and the reverse: `[heads · d]`.
