@@ -105,6 +105,12 @@ public struct EvaluationJob {
                 expected: "a text to compare the models on",
                 remedy: "Give --perplexity FILE, or leave the reference out.")
         }
+        guard text != nil || !beginsText else {
+            throw DyadError(
+                .usage, subject: "--bos", found: "a beginning of windows without a text",
+                expected: "a text to measure perplexity on",
+                remedy: "Give --perplexity FILE, or leave --bos out: tasks have no special tokens.")
+        }
         guard !tasks.isEmpty else { return [] }
         guard let data else {
             throw DyadError(
