@@ -21,6 +21,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
     targets: [
         .target(name: "CDyadKernels"),
@@ -30,6 +31,12 @@ let package = Package(
         .target(
             name: "DyadRuntime",
             dependencies: ["CDyadKernels", "DyadFormats", "DyadGraph", "DyadTokenizer"]),
+        .target(
+            name: "DyadExport",
+            dependencies: [
+                "DyadGraph", "DyadFormats", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["ONNX/onnx.proto"]),
         .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadTokenizer"]),
         .target(
             name: "CDyadTorch",
@@ -70,7 +77,7 @@ let package = Package(
             name: "dyad",
             dependencies: [
                 "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
-                "DyadCheckpoint", "DyadRuntime", "DyadTokenizer", "DyadGraph", "DyadFormats",
+                "DyadCheckpoint", "DyadRuntime", "DyadExport", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(name: "DyadTestSupport", dependencies: ["DyadGraph", "DyadFormats"], path: "Tests/DyadTestSupport"),

@@ -11,7 +11,7 @@ struct Dyad: ParsableCommand {
         version: dyadVersion,
         subcommands: [
             Quantize.self, Evaluate.self, Generate.self, Chat.self, Tokenize.self, BenchmarkCommand.self, Inspect.self,
-            Verify.self, SensitivityCommand.self, Recipes.self,
+            Verify.self, Export.self, SensitivityCommand.self, Recipes.self,
         ])
 
     /// Runs the command; every ``DyadError`` becomes a line on standard error and its exit code.

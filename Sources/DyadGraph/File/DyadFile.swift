@@ -121,7 +121,8 @@ extension GraphConstant {
 }
 
 extension ConstantData {
-    fileprivate func write(to sink: FileSink) throws(DyadError) {
+    /// Appends the bytes to a file. Throws `cannotWrite`.
+    public func write(to sink: FileSink) throws(DyadError) {
         let result = withUnsafeBytes { bytes in
             Result { () throws(DyadError) in try sink.write(bytes) }
         }

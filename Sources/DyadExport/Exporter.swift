@@ -1,0 +1,103 @@
+import DyadFormats
+import DyadGraph
+
+/// The form of one tool chain.
+public protocol Exporter {
+    /// Writes a program into the folder `path`, which is made if need be.
+    ///
+    /// Every file is written beside its name and renamed; `manifest.json`, which names the others, comes last.
+    ///
+    /// - Throws: ``DyadError``: `unsupported` naming the operation, the tensor and the rule that the target cannot meet; `cannotWrite`.
+    func export(_ program: IntegerProgram, from source: ExportSource, to path: String) throws(DyadError) -> ExportReport
+}
+
+/// Which file is exported; goes into the metadata.
+public struct ExportSource: Equatable, Sendable {
+    /// The `.dyad` file's name, without folders.
+    public var name: String
+    /// The SHA-256 of its bytes.
+    public var sha256: String
+
+    /// Reads a file's digest. Linear in its size.
+    public init(path: String) throws(DyadError) {
+        name = path.split(separator: "/").last.map(String.init) ?? path
+        let file = try MappedFile(path)
+        sha256 = withExtendedLifetime(file) { SHA256.hexDigest(of: file.bytes) }
+    }
+
+    /// From its parts.
+    public init(name: String, sha256: String) {
+        self.name = name
+        self.sha256 = sha256
+    }
+}
+
+/// The tool chains, and what each takes.
+public enum ExportTarget: String, CaseIterable, Sendable {
+    /// ONNX Runtime on any machine.
+    case onnxruntime
+    /// Snapdragon 8 Gen 3.
+    case sm8650
+    /// Snapdragon 8 Elite.
+    case sm8750
+
+    /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
+    public var isHTP: Bool { self != .onnxruntime }
+    /// QNN's number of the chip and the version of its HTP.
+    public var htp: (chip: Int, architecture: Int)? {
+        switch self {
+        case .onnxruntime: nil
+        case .sm8650: (57, 75)
+        case .sm8750: (69, 79)
+        }
+    }
+}
+
+/// What an export wrote, and proof that nothing in it lacks an encoding.
+public struct ExportReport: Sendable {
+    /// One static graph.
+    public struct Graph: Sendable {
+        /// The file that holds it.
+        public var file: String
+        /// Its shapes.
+        public var shape: StaticShape
+        /// Which part of the program it is.
+        public var part: ProgramPart
+        /// Its operations.
+        public var nodes: Int
+        /// Values and constants with an encoding, biases included: all but float gains, indices and conditions.
+        public var encodings: Int
+        /// What the target's rules changed, one sentence each.
+        public var rewrites: [String]
+    }
+
+    /// The graphs.
+    public var graphs: [Graph]
+    /// The files with their sizes, in the order in which they were written.
+    public var files: [(name: String, bytes: Int)]
+
+    /// For `--json`.
+    public func json() -> JSONValue {
+        .object(
+            JSONObject([
+                (
+                    "graphs",
+                    .array(
+                        graphs.map { graph in
+                            .object(
+                                JSONObject([
+                                    ("file", .string(graph.file)), ("tokens", .integer(graph.shape.tokens)),
+                                    ("context", .integer(graph.shape.context)), ("nodes", .integer(graph.nodes)),
+                                    ("encodings", .integer(graph.encodings)),
+                                    ("rewrites", .array(graph.rewrites.map(JSONValue.string))),
+                                ]))
+                        })
+                ),
+                (
+                    "files",
+                    .array(
+                        files.map { .object(JSONObject([("name", .string($0.name)), ("bytes", .integer($0.bytes))])) })
+                ),
+            ]))
+    }
+}

@@ -1,0 +1,159 @@
+import DyadFormats
+import DyadGraph
+
+/// The integer graph, or a part of it, at fixed shapes and in the operations that every NPU tool chain has.
+///
+/// It stands between ``IntegerProgram`` and the writers of the formats: attention is a softmax, the rotary embedding four
+/// products, a Hadamard matrix two block products. Every value has an encoding; those that the integer graph does not have
+/// (the middle of the Hadamard, products of the rotary embedding, probabilities, 16-bit logits) follow from it by fixed rules,
+/// never from data: see ``StaticLowering``.
+public struct StaticGraph: Sendable {
+    /// The position of a value in ``values``.
+    public typealias ValueID = Int
+
+    /// What the numbers of a value are.
+    public enum ValueType: Equatable, Sendable {
+        /// Integers with one encoding.
+        case quantized(IntegerType, Encoding)
+        /// Symmetric integers (zero point 0) with a scale for each index of the first axis: weights and biases.
+        case perRow(IntegerType, scales: [Float])
+        /// float32 constants: the gains of a normalisation.
+        case float
+        /// int32 positions or token ids.
+        case index
+        /// Booleans.
+        case condition
+    }
+
+    /// What flows between nodes, or stands still.
+    public struct Value: Sendable {
+        /// Unique; that of the integer graph's tensor where it is one.
+        public var name: String
+        /// Row-major extents.
+        public var shape: [Int]
+        /// Its numbers.
+        public var type: ValueType
+        /// The bytes of a constant, little-endian (i4 packed, low nibble first; i8 two's complement); nil for what is computed or given.
+        public var constant: ConstantData?
+    }
+
+    /// One operation on real numbers; its result is rounded onto the output's encoding.
+    public enum Operation: Equatable, Sendable {
+        /// Rows of `[n, width]` at `[tokens]` indices.
+        case gather
+        /// `[m, k]` times the transposed `[n, k]` weight, plus `[n]` biases if there is a third input.
+        case fullyConnected
+        /// Matrices on the last two axes; the second input may be a constant with one scale.
+        case matmul
+        case add, subtract, multiply
+        case sigmoid, relu
+        case gelu(tanh: Bool)
+        /// Over the last axis.
+        case softmax
+        /// The second input where the first, a condition, holds; else the third.
+        case select
+        /// Over the last axis; the second input is the gain, the third of a layerNorm the bias.
+        case rmsNorm(epsilon: Float)
+        case layerNorm(epsilon: Float)
+        case reshape
+        case transpose([Int])
+        case concatenate(axis: Int)
+        case slice(axis: Int, start: Int)
+        /// To the output's encoding.
+        case requantize
+    }
+
+    /// An operation with its operands.
+    public struct Node: Sendable {
+        /// The operation of the integer graph that it comes from.
+        public var origin: String
+        /// What it computes.
+        public var operation: Operation
+        /// Its operands.
+        public var inputs: [ValueID]
+        /// Its result.
+        public var output: ValueID
+    }
+
+    /// Every value.
+    public var values: [Value] = []
+    /// In execution order.
+    public var nodes: [Node] = []
+    /// What the host gives.
+    public var inputs: [ValueID] = []
+    /// What the host gets.
+    public var outputs: [ValueID] = []
+
+    /// The value of a name. Linear.
+    public func value(named name: String) -> ValueID? { values.firstIndex { $0.name == name } }
+}
+
+extension StaticGraph.ValueType {
+    /// The one encoding, if there is one.
+    public var encoding: Encoding? { if case .quantized(_, let encoding) = self { encoding } else { nil } }
+    /// The integer type, if it is quantised.
+    public var integerType: IntegerType? {
+        switch self {
+        case .quantized(let type, _), .perRow(let type, _): type
+        case .float, .index, .condition: nil
+        }
+    }
+}
+
+/// Which shapes and which part of a program are exported.
+public struct StaticShape: Equatable, Sendable {
+    /// Tokens of one step: a prefill chunk, or 1.
+    public var tokens: Int
+    /// Tokens that a step can see, its own included; the constant prefix comes on top.
+    public var context: Int
+    /// Rows of cache that the host gives.
+    public var past: Int { context - tokens }
+
+    /// Creates a shape.
+    public init(tokens: Int, context: Int) {
+        self.tokens = tokens
+        self.context = context
+    }
+}
+
+/// A run of the program's operations: models too large for one session are cut at layer boundaries.
+public struct ProgramPart: Equatable, Hashable, Sendable {
+    /// Whether token ids come in.
+    public var embeds: Bool
+    /// The layers.
+    public var layers: Range<Int>
+    /// Whether logits come out.
+    public var hasHead: Bool
+
+    /// Creates a part.
+    public init(embeds: Bool, layers: Range<Int>, hasHead: Bool) {
+        self.embeds = embeds
+        self.layers = layers
+        self.hasHead = hasHead
+    }
+
+    /// All of a program.
+    public static func whole(of graph: IntegerGraph) -> ProgramPart {
+        ProgramPart(embeds: true, layers: 0..<graph.layerCount, hasHead: true)
+    }
+
+    /// Whether an operation belongs to it.
+    func contains(_ operation: DyadGraph.Operation) -> Bool {
+        if let layer = operation.layer { return layers.contains(layer) }
+        if case .embed = operation.kind { return embeds }
+        return hasHead
+    }
+}
+
+extension DyadGraph.Operation {
+    /// The number in `layers.<number>.`, with which the operations of a layer begin; nil for the embedding, the last norm and the head.
+    var layer: Int? {
+        let parts = name.split(separator: ".", maxSplits: 2)
+        return parts.count == 3 && parts[0] == "layers" ? Int(parts[1]) : nil
+    }
+}
+
+extension IntegerGraph {
+    /// One more than the largest number of a layer.
+    public var layerCount: Int { operations.lazy.compactMap(\.layer).max().map { $0 + 1 } ?? 0 }
+}

@@ -1,0 +1,322 @@
+import DyadFormats
+import DyadGraph
+
+/// Turns a part of an integer program into a ``StaticGraph``.
+///
+/// | the graph's operation | becomes |
+/// |---|---|
+/// | embed | rows of a u16 table, made with the program's own arithmetic |
+/// | rmsNorm, layerNorm | the same with float gains |
+/// | linear | fullyConnected; a u8 input of a u16 result is widened first, its biases with it |
+/// | rotary | two slices, four products at u16, a sum and a difference; the cosine of the queries carries 1/√d |
+/// | cacheAppend | an output i8 (u8 − 128) of the new rows; the columns are prefix, past rows (an input), new rows |
+/// | queryKey, mask, softmax or exponential, weightedValues or lateAttention | matmul, select by the input `visible`, softmax at u16, matmul |
+/// | lookup of SiLU | x · sigmoid(x) at u16 |
+/// | hadamard and the requantize behind it | a product by the blocks, one by the base, entries ±127 |
+/// | logits | fullyConnected to u16 |
+///
+/// Encodings that the graph does not have: widened u8 (scale/256, zero point · 256); products of the rotary embedding, the largest
+/// magnitude of the input; probabilities and sigmoids, 1/65535; the middle of the Hadamard, 1/64 of the result's step; logits, the
+/// bound of Cauchy and Schwarz (the norm before the head fixes the length of its input). None comes from data.
+struct StaticLowering {
+    typealias ValueID = StaticGraph.ValueID
+    typealias ValueType = StaticGraph.ValueType
+
+    let program: IntegerProgram
+    let shape: StaticShape
+    var builder = StaticBuilder()
+    /// Values of the integer graph's tensors.
+    var values: [TensorID: ValueID] = [:]
+    /// Widened values, made once.
+    private var wide: [ValueID: ValueID] = [:]
+    /// All columns of a cache: `[1, heads, columns, size]`.
+    var columns: [Int: ValueID] = [:]
+    /// Rows of the rotary tables at the step's positions, by table and factor.
+    var rotaryRows: [String: ValueID] = [:]
+    var positions: ValueID?
+    var visible: ValueID?
+    /// What the queries of a score product are multiplied with, by tensor.
+    var queryFactors: [TensorID: Float] = [:]
+    /// Hadamards whose requantize is made with them.
+    private var hadamards: [TensorID: DyadGraph.Operation.Hadamard] = [:]
+
+    var graph: IntegerGraph { program.graph }
+    var prefix: Int { graph.prefixTokens.count }
+    /// The columns of a row of scores.
+    var columnCount: Int { prefix + shape.context }
+
+    init(_ program: IntegerProgram, shape: StaticShape) {
+        self.program = program
+        self.shape = shape
+    }
+
+    /// The static form of a part.
+    ///
+    /// - Throws: ``DyadError`` `unsupported` naming the operation that has no static form, `mismatch` for impossible shapes.
+    static func lower(
+        _ program: IntegerProgram, part: ProgramPart, shape: StaticShape
+    ) throws(DyadError) -> StaticGraph {
+        let capacity = program.graph.maximumContext - program.graph.prefixTokens.count
+        guard shape.tokens >= 1, shape.tokens <= shape.context, shape.context <= capacity else {
+            throw DyadError(
+                .mismatch, subject: "shape", found: "\(shape.tokens) tokens of a context of \(shape.context)",
+                expected: "1 ≤ tokens ≤ context ≤ \(capacity)",
+                remedy: "Export a smaller context, or quantise with a larger one.")
+        }
+        var lowering = StaticLowering(program, shape: shape)
+        try lowering.lower(part)
+        return lowering.builder.graph
+    }
+
+    private mutating func lower(_ part: ProgramPart) throws(DyadError) {
+        let operations = graph.operations.filter(part.contains)
+        guard !operations.isEmpty else {
+            throw DyadError(
+                .usage, subject: "part", found: "no operation", expected: "layers 0 ..< \(graph.layerCount)",
+                remedy: "Name layers that the model has.")
+        }
+        for operation in operations {
+            if case .matmul(let o) = operation.kind, o.form == .queryKey { queryFactors[o.input] = o.factor }
+        }
+        for operation in operations {
+            builder.origin = operation.name
+            try lower(operation)
+        }
+        let inside = Set(operations.flatMap(\.kind.outputs))
+        let outside = graph.operations.filter { !part.contains($0) }.flatMap(\.kind.inputs)
+        for tensor in Set(outside).intersection(inside).sorted() { builder.output(try value(tensor)) }
+    }
+
+    // MARK: Operands
+
+    /// The value of a tensor: made before, or given by the host.
+    mutating func value(_ tensor: TensorID) throws(DyadError) -> ValueID {
+        if let value = values[tensor] { return value }
+        let description = graph.tensors[tensor]
+        let value = builder.input(description.name, try extents(of: description), type(of: tensor))
+        values[tensor] = value
+        return value
+    }
+
+    mutating func wideValue(_ tensor: TensorID) throws(DyadError) -> ValueID { widened(try value(tensor)) }
+
+    mutating func widened(_ value: ValueID) -> ValueID {
+        if let made = wide[value] { return made }
+        let made = builder.widen(value)
+        wide[value] = made
+        return made
+    }
+
+    func type(of tensor: TensorID) -> ValueType {
+        .quantized(graph.tensors[tensor].type, graph.tensors[tensor].encoding)
+    }
+
+    func extents(of tensor: GraphTensor) throws(DyadError) -> [Int] {
+        var result: [Int] = []
+        for dimension in tensor.shape {
+            switch dimension {
+            case .fixed(let extent): result.append(extent)
+            case .tokens: result.append(shape.tokens)
+            case .context: result.append(columnCount)
+            }
+        }
+        return result
+    }
+
+    func name(_ tensor: TensorID) -> String { graph.tensors[tensor].name }
+
+    func unsupported(_ found: String, _ expected: String) -> DyadError {
+        DyadError(
+            .unsupported, subject: builder.origin, found: found, expected: expected,
+            remedy: "This operation has no form on an NPU yet: quantise with another recipe.")
+    }
+
+    /// Rounds `value`, which may be at 16 bit, onto the encoding of `tensor`.
+    mutating func finish(_ value: ValueID, as tensor: TensorID) throws(DyadError) {
+        let reshaped = builder.reshape(value, try extents(of: graph.tensors[tensor]))
+        values[tensor] = builder.requantize(reshaped, to: type(of: tensor), name: name(tensor))
+    }
+
+    /// The encoding in which a result for `tensor` is computed where its inputs are at 16 bit.
+    func wideType(of tensor: TensorID) -> ValueType {
+        let description = graph.tensors[tensor]
+        return description.type == .u8
+            ? .quantized(.u16, description.encoding.widened) : .quantized(description.type, description.encoding)
+    }
+
+    // MARK: Operations
+
+    private mutating func lower(_ operation: DyadGraph.Operation) throws(DyadError) {
+        switch operation.kind {
+        case .embed(let o): try lower(o)
+        case .rmsNorm(let o): try lower(o, centred: false)
+        case .layerNorm(let o): try lower(o, centred: true)
+        case .linear(let o): try lower(o, to: type(of: o.output))
+        case .logits(let o):
+            try lower(o, to: try logitsType(o))
+            if let logits = values[o.output] { builder.output(logits) }
+        case .rotary(let o): try lower(o)
+        case .cacheAppend(let o): try lower(o)
+        case .matmul(let o):
+            switch o.form {
+            case .queryKey: try lowerScores(o)
+            case .weightedValues: try lowerMixture(probabilities: o.input, cache: o.cache, output: o.output)
+            }
+        case .mask(let o): try lowerMask(o)
+        case .softmax(let o): try lowerSoftmax(input: o.input, output: o.output)
+        case .exponential(let o): try lowerSoftmax(input: o.input, output: o.output)
+        case .lateAttention(let o):
+            try lowerMixture(probabilities: o.exponentials, cache: o.cache, output: o.output)
+        case .lookup(let o): try lower(o)
+        case .multiply(let o):
+            try lowerBinary(.multiply, o, widening: true)
+        case .add(let o):
+            try lowerBinary(.add, o, widening: graph.tensors[o.output].type != .u8)
+        case .requantize(let o): try lower(o)
+        case .hadamard(let o): hadamards[o.output] = o
+        case .concatenate(let o):
+            var inputs: [ValueID] = []
+            for input in o.inputs { inputs.append(try value(input)) }
+            values[o.output] = builder.concatenate(inputs, axis: 1, name: name(o.output))
+        case .slice(let o):
+            let shape = try extents(of: graph.tensors[o.output])
+            values[o.output] = builder.slice(
+                try value(o.input), axis: 1, start: o.start, count: shape[1], name: name(o.output))
+        }
+    }
+
+    private mutating func lower(_ o: DyadGraph.Operation.Embed) throws(DyadError) {
+        let table = try program.embeddingTable(o, name: builder.origin)
+        let width = try extents(of: graph.tensors[o.output])[1]
+        let rows = builder.constant("\(builder.origin).table", [graph.vocabularySize, width], type(of: o.output), table)
+        let tokens = builder.input("token_ids", [shape.tokens], .index)
+        values[o.output] = builder.node(
+            .gather, [rows, tokens], [shape.tokens, width], type(of: o.output), name: name(o.output))
+    }
+
+    private mutating func lower(_ o: DyadGraph.Operation.Normalization, centred: Bool) throws(DyadError) {
+        let input = try value(o.input)
+        let extents = builder.shape(input)
+        // Heads are normalised one by one: as rows of their own.
+        let split = extents[1] == o.size ? extents : [extents[0], extents[1] / o.size, o.size]
+        var operands = [builder.reshape(input, split)]
+        let ones = [UInt32](repeating: Float(1).bitPattern, count: o.size)
+        if let gain = o.gain {
+            operands.append(builder.constant(gain, [o.size], .float, try program.elements(of: gain, as: UInt32.self)))
+        } else {
+            operands.append(builder.constant("\(builder.origin).weight", [o.size], .float, ones))
+        }
+        if let bias = o.bias {
+            operands.append(builder.constant(bias, [o.size], .float, try program.elements(of: bias, as: UInt32.self)))
+        }
+        let operation: StaticGraph.Operation = centred ? .layerNorm(epsilon: o.epsilon) : .rmsNorm(epsilon: o.epsilon)
+        if split == extents {
+            values[o.output] = builder.node(operation, operands, split, type(of: o.output), name: name(o.output))
+        } else {
+            let normalized = builder.node(operation, operands, split, type(of: o.output), suffix: "heads")
+            values[o.output] = builder.reshape(normalized, extents, name: name(o.output))
+        }
+    }
+
+    private mutating func lower(_ o: DyadGraph.Operation.Linear, to output: ValueType) throws(DyadError) {
+        let given = try value(o.input)
+        let input = output.integerType == .u8 ? given : widened(given)
+        guard let weight = graph.constant(o.weight), let weightType = weight.type else {
+            throw unsupported("no weight", "a quantised weight")
+        }
+        let scales = try program.floats(of: o.scales)
+        var operands = [
+            input,
+            builder.constant(
+                o.weight, weight.shape, .perRow(weightType, scales: scales), try program.data(of: o.weight)),
+        ]
+        if let bias = o.bias {
+            // At the scale of the input, which widening made 256 times finer.
+            let factor: Int64 = input == given ? 1 : 256
+            var biases: [Int32] = []
+            for (row, bias) in try program.elements(of: bias, as: Int32.self).enumerated() {
+                guard let scaled = Int32(exactly: Int64(bias) * factor) else {
+                    throw unsupported("the bias \(bias) of channel \(row) at 1/256 of its scale", "biases in 32 bits")
+                }
+                biases.append(scaled)
+            }
+            let scale = builder.encoding(input).1.scale
+            operands.append(
+                builder.constant(bias, [biases.count], .perRow(.i32, scales: scales.map { scale * $0 }), biases))
+        }
+        values[o.output] = builder.node(
+            .fullyConnected, operands, try extents(of: graph.tensors[o.output]), output, name: name(o.output))
+    }
+
+    /// The logits at u16: |w·x| ≤ |w|·|x| and |x| = √n · the largest gain, since a norm stands before the head.
+    private func logitsType(_ o: DyadGraph.Operation.Linear) throws(DyadError) -> ValueType {
+        guard let norm = graph.operations.first(where: { $0.kind.outputs.contains(o.input) }),
+            case .rmsNorm(let normalization) = norm.kind
+        else {
+            throw unsupported("a head that does not follow an rmsNorm", "an rmsNorm before the head")
+        }
+        let scales = try program.floats(of: o.scales)
+        let weights = try program.weights(of: o.weight)
+        let width = weights.count / scales.count
+        var longest = 0.0
+        for (row, scale) in scales.enumerated() {
+            let sum = weights[row * width..<(row + 1) * width].reduce(into: 0) { $0 += Int($1) * Int($1) }
+            longest = max(longest, Double(sum).squareRoot() * Double(scale))
+        }
+        var gain: Float = 1
+        if let name = normalization.gain { gain = try program.floats(of: name).reduce(0) { max($0, abs($1)) } }
+        var largestBias = 0.0
+        if let bias = o.bias {
+            let input = Double(graph.tensors[o.input].encoding.scale)
+            for (bias, scale) in zip(try program.elements(of: bias, as: Int32.self), scales) {
+                largestBias = max(largestBias, abs(Double(bias)) * input * Double(scale))
+            }
+        }
+        // The stored input is the norm's output rounded, so its length may exceed by half a step a channel.
+        let rounding = 0.5 * Double(graph.tensors[o.input].encoding.scale)
+        let bound = longest * Double(width).squareRoot() * (Double(gain) + rounding) + largestBias
+        return .quantized(.u16, Encoding(scale: Float(bound / 32767), zeroPoint: 32768))
+    }
+
+    private mutating func lower(_ o: DyadGraph.Operation.Lookup) throws(DyadError) {
+        let input = try wideValue(o.input)
+        let shape = builder.shape(input)
+        let result = wideType(of: o.output)
+        let made: ValueID
+        switch o.function {
+        case "silu":
+            let unit = ValueType.quantized(.u16, Encoding(scale: 1 / 65535, zeroPoint: 0))
+            let sigmoid = builder.node(.sigmoid, [input], shape, unit, suffix: "sigmoid")
+            made = builder.node(.multiply, [input, sigmoid], shape, result, suffix: "wide")
+        case "gelu": made = builder.node(.gelu(tanh: false), [input], shape, result, suffix: "wide")
+        case "gelu_tanh": made = builder.node(.gelu(tanh: true), [input], shape, result, suffix: "wide")
+        case "relu": made = builder.node(.relu, [input], shape, result, suffix: "wide")
+        default: throw unsupported("a table of \(o.function)", "silu, gelu, gelu_tanh or relu")
+        }
+        try finish(made, as: o.output)
+    }
+
+    private mutating func lowerBinary(
+        _ operation: StaticGraph.Operation, _ o: DyadGraph.Operation.Binary, widening: Bool
+    ) throws(DyadError) {
+        let (left, right) = (try value(o.left), try value(o.right))
+        let shape = builder.shape(left)
+        guard widening else {
+            values[o.output] = builder.node(
+                operation, [left, right], shape, type(of: o.output), name: name(o.output))
+            return
+        }
+        let made = builder.node(
+            operation, [widened(left), widened(right)], shape, wideType(of: o.output), suffix: "wide")
+        try finish(made, as: o.output)
+    }
+
+    private mutating func lower(_ o: DyadGraph.Operation.Requantize) throws(DyadError) {
+        guard let hadamard = hadamards[o.input] else {
+            guard o.factor == 1 else { throw unsupported("a factor of \(o.factor)", "a factor behind a hadamard only") }
+            values[o.output] = builder.requantize(try value(o.input), to: type(of: o.output), name: name(o.output))
+            return
+        }
+        try lower(hadamard, factor: o.factor, output: o.output)
+    }
+}
