@@ -70,9 +70,10 @@ let package = Package(
         .target(
             name: "DyadEvaluation",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadRuntime", "DyadGraph",
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadRuntime", "DyadExport", "DyadGraph",
                 "DyadTokenizer", "DyadFormats",
-            ]),
+            ],
+            resources: [.copy("Scripts")]),
         .executableTarget(
             name: "dyad",
             dependencies: [

@@ -12,13 +12,20 @@ struct Verify: ParsableCommand {
             reference: the runtime against the reference interpreter; every integer must be equal, or the exit code is 1.
             exact: every operation against real arithmetic on its own integer inputs; differences are reported in steps \
             of the output's encoding.
+            onnxruntime, qnn-sm8650, qnn-sm8750: the exported program in the vendor's library (Python packages; make npu). Each \
+            part is given the integer graph's own tensors; with --text, the whole program is run too.
             """)
 
     @Argument(help: "The .dyad file.") var program: String
-    @Option(help: "reference or exact.") var against = Verification.Opponent.reference
+    @Option(help: "reference, exact, onnxruntime, qnn-sm8650 or qnn-sm8750.") var against = Opponent.program(.reference)
     @Option(help: "The text whose first tokens are run.") var prompt =
         "The capital of France is Paris, a city on the river Seine."
     @Option(help: "Use at most so many tokens of the prompt.") var tokens = 32
+    @Option(help: "A text for a vendor's library: its first tokens are run, and its first windows measured.") var text: String?
+    @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4
+    @Option(help: "Tokens of a window.") var context = 256
+    @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 64
+    @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
     @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
@@ -29,7 +36,14 @@ struct Verify: ParsableCommand {
         let loaded = try IntegerProgram.load(program)
         let tokenizer = try Tokenizer(document: loaded.tokenizer, file: program)
         let ids = Array(tokenizer.encode(prompt, parseSpecial: false).prefix(tokens))
-        let result = try Verification.run(loaded, tokens: ids, against: against)
+        switch against {
+        case .program(let opponent): try compare(loaded, ids, with: opponent)
+        case .target(let library): try compare(loaded, tokenizer, with: library)
+        }
+    }
+
+    private func compare(_ loaded: IntegerProgram, _ ids: [Int32], with opponent: Verification.Opponent) throws {
+        let result = try Verification.run(loaded, tokens: ids, against: opponent)
         if json {
             try Terminal.print(result.json().text())
         } else {
@@ -40,12 +54,73 @@ struct Verify: ParsableCommand {
             try Terminal.print(
                 "\(result.rows.count) tensors, \(ids.count) tokens: largest difference \(result.maximumSteps) steps")
         }
-        if against == .reference, result.maximumSteps > 0 {
+        if opponent == .reference, result.maximumSteps > 0 {
             throw DyadError(
                 .failed, file: program, found: "tensors that differ from the reference", expected: "equal integers",
                 remedy: "This is a defect of Dyad: report it with the file and this machine's CPU.")
         }
     }
+
+    private func compare(_ loaded: IntegerProgram, _ tokenizer: Tokenizer, with library: TargetLibrary) throws {
+        var content = prompt
+        if let text {
+            let file = try MappedFile(text)
+            content = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+        }
+        let ids = tokenizer.encode(content, parseSpecial: false)
+        var options = TargetVerification.Options()
+        (options.chunk, options.context) = (chunk, context)
+        options.windows = text == nil ? 0 : windows
+        options.layers = layers.map { 0..<min($0, loaded.graph.layerCount) }
+        let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
+            Terminal.note($0)
+        }
+        guard !json else { return try Terminal.print(result.json().text()) }
+        for row in result.rows {
+            let figures = String(
+                format: "max %.2f  mean %.4f  within two %.3f %%  %.1f dB", row.maximumSteps, row.meanSteps,
+                row.withinTwoSteps * 100, row.signalToNoise)
+            try Terminal.print("\(figures)  \(row.tokens) tokens  \(row.tensor)")
+        }
+        try Terminal.print(
+            String(
+                format: "8-bit tensors, each part fed the integer graph's own: largest difference %.0f steps, within two %.3f %%",
+                result.maximumSteps, result.withinTwoSteps * 100))
+        if let integer = result.integer, let target = result.target {
+            try Terminal.print(
+                String(
+                    format: "chained: perplexity %.3f, integer graph %.3f; argmax agreement %.2f %%; KL %.5f",
+                    target.perplexity, integer.perplexity, (target.comparison?.top1Agreement ?? 0) * 100,
+                    target.comparison?.meanKL ?? 0))
+        }
+    }
 }
 
-extension Verification.Opponent: ExpressibleByArgument {}
+extension Verify {
+    /// What the runtime, or the exported program, is compared with.
+    enum Opponent: ExpressibleByArgument {
+        case program(Verification.Opponent)
+        case target(TargetLibrary)
+
+        init?(argument: String) {
+            if let opponent = Verification.Opponent(rawValue: argument) {
+                self = .program(opponent)
+            } else if let library = TargetLibrary(rawValue: argument) {
+                self = .target(library)
+            } else {
+                return nil
+            }
+        }
+
+        var defaultValueDescription: String {
+            switch self {
+            case .program(let opponent): opponent.rawValue
+            case .target(let library): library.rawValue
+            }
+        }
+
+        static var allValueStrings: [String] {
+            Verification.Opponent.allCases.map(\.rawValue) + TargetLibrary.allCases.map(\.rawValue)
+        }
+    }
+}

@@ -43,6 +43,27 @@ public struct ONNXExporter: Exporter {
         return try write(pieces, of: program, from: source, to: path)
     }
 
+    /// Writes one graph for a comparison: every tensor of the integer graph in it becomes an output.
+    ///
+    /// - Returns: the graph as written; `graph.outputs` holds the observed values too.
+    /// - Throws: as ``export(_:from:to:)``.
+    public static func writeObserved(
+        _ part: ProgramPart, of program: IntegerProgram, shape: StaticShape, target: ExportTarget, observing: Bool,
+        to path: String
+    ) throws(DyadError) -> StaticGraph {
+        let names = Set(program.graph.tensors.map(\.name))
+        var written = StaticGraph()
+        let piece = Piece(file: "graph.onnx", shape: shape, part: part)
+        let exporter = ONNXExporter(target: target, context: shape.context, chunk: nil)
+        _ = try exporter.write([piece], of: program, from: ExportSource(name: "", sha256: ""), to: path) { graph in
+            let seen = graph.nodes.map(\.output).filter { observing && names.contains(graph.values[$0].name) }
+            written = graph
+            written.outputs += seen.filter { !graph.outputs.contains($0) }
+            return seen
+        }
+        return written
+    }
+
     /// Writes pieces that share one weight file.
     func write(
         _ pieces: [Piece], of program: IntegerProgram, from source: ExportSource, to path: String,

@@ -1,0 +1,268 @@
+import DyadExport
+import DyadFormats
+import DyadGraph
+import DyadRuntime
+import Foundation
+
+/// A vendor's library that can execute an exported program here.
+public enum TargetLibrary: String, CaseIterable, Sendable {
+    /// ONNX Runtime's CPU provider.
+    case onnxruntime
+    /// Qualcomm's HTP emulator as Snapdragon 8 Gen 3.
+    case sm8650 = "qnn-sm8650"
+    /// Qualcomm's HTP emulator as Snapdragon 8 Elite.
+    case sm8750 = "qnn-sm8750"
+
+    var target: ExportTarget {
+        switch self {
+        case .onnxruntime: .onnxruntime
+        case .sm8650: .sm8650
+        case .sm8750: .sm8750
+        }
+    }
+
+    var worker: TargetWorker.Library {
+        TargetWorker.Library(name: target.isHTP ? "qnn" : "onnxruntime", htp: target.htp)
+    }
+}
+
+/// `dyad verify --against` a vendor's library: the exported program beside the integer graph.
+///
+/// Layer by layer: each part of the program (the embedding, a layer, the head) is exported on its own, given the integer graph's
+/// own tensors and caches, and all its tensors are compared. Chained: the whole program, whose differences add up.
+public struct TargetVerification: Sendable {
+    /// One tensor of one part.
+    public struct Row: Sendable {
+        /// The tensor's name in the integer graph.
+        public var tensor: String
+        /// Tokens of the step: a prefill chunk or one.
+        public var tokens: Int
+        /// Bits of a stored value.
+        public var bits: Int
+        /// Values compared.
+        public var values: Int
+        /// Largest difference, in steps of the tensor's encoding (of the coarser one, where they differ).
+        public var maximumSteps: Double
+        /// Mean size of the difference.
+        public var meanSteps: Double
+        /// Share of values at most two steps away.
+        public var withinTwoSteps: Double
+        /// Signal to difference, in decibels of power; infinite where equal.
+        public var signalToNoise: Double
+    }
+
+    /// What executed the exported program.
+    public var library: TargetLibrary
+    /// Versions of its packages.
+    public var versions: [String: String]
+    /// Every tensor.
+    public var rows: [Row]
+    /// The integer graph and the target on the same text, the target with its nearness to the integer graph; nil without a text.
+    public var integer: PerplexityResult?
+    /// See ``integer``.
+    public var target: PerplexityResult?
+
+    /// The rows of 8-bit tensors.
+    public var narrowRows: [Row] { rows.filter { $0.bits == 8 } }
+    /// The largest difference at 8 bit.
+    public var maximumSteps: Double { narrowRows.map(\.maximumSteps).max() ?? 0 }
+    /// The smallest share of values at most two steps away, over 8-bit tensors.
+    public var withinTwoSteps: Double { narrowRows.map(\.withinTwoSteps).min() ?? 1 }
+
+    /// What is compared.
+    public struct Options: Sendable {
+        /// Tokens of a prefill chunk; as many precede it in the cache.
+        public var chunk = 64
+        /// Layers to compare one by one; nil for all.
+        public var layers: Range<Int>?
+        /// Tokens of a window of the chained comparison.
+        public var context = 256
+        /// Windows of the chained comparison.
+        public var windows = 4
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// Compares.
+    ///
+    /// - Parameters:
+    ///   - tokens: at least twice the chunk for the layers; the windows of the chained comparison, or it is left out.
+    ///   - progress: what is being done.
+    /// - Throws: ``DyadError``: `missing` for a Python package, `failed` with the library's own words where it refuses a graph.
+    public static func run(
+        _ program: IntegerProgram, against library: TargetLibrary, tokens: [Int32], options: Options = Options(),
+        progress: (String) -> Void = { _ in }
+    ) throws -> TargetVerification {
+        let folder = NSTemporaryDirectory() + "dyad-verify-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let worker = try TargetWorker(library.worker)
+        var result = TargetVerification(library: library, versions: [:], rows: [])
+        let graph = program.graph
+        let half = min(options.chunk, tokens.count / 2, (graph.maximumContext - graph.prefixTokens.count) / 2)
+        guard half >= 1 else {
+            throw DyadError(
+                .usage, subject: "text", found: "\(tokens.count) tokens", expected: "at least 2",
+                remedy: "Give a longer text.")
+        }
+        var parts = (options.layers ?? 0..<graph.layerCount).map {
+            ProgramPart(embeds: false, layers: $0..<$0 + 1, hasHead: false)
+        }
+        if options.layers == nil {
+            parts.insert(ProgramPart(embeds: true, layers: 0..<0, hasHead: false), at: 0)
+            parts.append(ProgramPart(embeds: false, layers: 0..<0, hasHead: true))
+        }
+        // A chunk behind as many tokens, and the single step behind both.
+        let steps = [
+            (start: half, count: half), (start: half * 2 - 1, count: 1),
+        ]
+        for step in steps {
+            let observed = try Observation(program, tokens: tokens, start: step.start, count: step.count)
+            let shape = StaticShape(tokens: step.count, context: step.start + step.count)
+            for (index, part) in parts.enumerated() {
+                progress("\(library.rawValue), \(step.count) tokens: part \(index + 1)/\(parts.count)")
+                let exported = try ONNXExporter.writeObserved(
+                    part, of: program, shape: shape, target: library.target, observing: true, to: folder)
+                try worker.load("\(folder)/graph.onnx")
+                result.rows += try compare(program, exported, shape, observed, worker)
+            }
+        }
+        result.versions = worker.versions
+        if options.windows > 0, tokens.count >= options.context {
+            progress("\(library.rawValue): the whole program")
+            let target = try TargetModel(program, library: library, length: options.context, folder: folder)
+            let integer = try IntegerModel(program, name: "integer")
+            let protocol_ = Perplexity(context: options.context, maximumTokens: options.context * options.windows)
+            result.integer = try protocol_.measure([integer], tokens: tokens).first
+            result.target = try protocol_.measure([target], reference: integer, tokens: tokens) {
+                progress("\(library.rawValue): \(Int($0 * 100)) % of the text")
+            }.first
+        }
+        return result
+    }
+
+    /// The integer graph's own tensors of a step, and its caches before it.
+    private struct Observation {
+        var tokens: [Int32]
+        var start: Int
+        var tensors: [String: [Int32]] = [:]
+        var before: [String: [Int32]] = [:]
+
+        init(_ program: IntegerProgram, tokens: [Int32], start: Int, count: Int) throws(DyadError) {
+            self.tokens = Array(tokens[start..<start + count])
+            self.start = start
+            let session = try Runtime(program: program, options: .init(prefillChunk: max(start, count)))
+                .makeSession(observing: true)
+            var found: [String: [Int32]] = [:]
+            session.observer = { tensor in found[tensor.name, default: []] += tensor.values }
+            try session.evaluate(Array(tokens[..<start]), droppingPrefix: false) { _, _ in }
+            before = found
+            found = [:]
+            try session.evaluate(self.tokens, droppingPrefix: false) { _, _ in }
+            tensors = found
+        }
+
+        /// What a cache held before the step.
+        func rows(_ cache: CacheState, of graph: IntegerGraph) -> [UInt8]? {
+            for operation in graph.operations {
+                if case .cacheAppend(let append) = operation.kind, graph.caches[append.cache].name == cache.name {
+                    return before[graph.tensors[append.input].name]?.map { UInt8(truncatingIfNeeded: $0) }
+                }
+            }
+            return nil
+        }
+    }
+
+    private static func compare(
+        _ program: IntegerProgram, _ exported: StaticGraph, _ shape: StaticShape, _ observed: Observation,
+        _ worker: TargetWorker
+    ) throws(DyadError) -> [Row] {
+        let step = StepInputs(program, shape: shape, tokens: observed.tokens, start: observed.start)
+        var inputs: [(name: String, bytes: [UInt8])] = []
+        for id in exported.inputs {
+            let value = exported.values[id]
+            let bytes = try step.bytes(
+                of: value, tensor: { observed.tensors[$0] }, rows: { observed.rows($0, of: program.graph) })
+            inputs.append((value.name, bytes))
+        }
+        let names = exported.outputs.map { exported.values[$0].name }
+        let (outputs, _) = try worker.run(inputs, outputs: names)
+        var rows: [Row] = []
+        for id in exported.outputs {
+            let value = exported.values[id]
+            guard let tensor = program.graph.tensors.first(where: { $0.name == value.name }),
+                let expected = observed.tensors[value.name], let bytes = outputs[value.name]
+            else { continue }
+            rows.append(row(tensor, expected, value, value.integers(bytes), tokens: shape.tokens))
+        }
+        return rows
+    }
+
+    private static func row(
+        _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], tokens: Int
+    ) -> Row {
+        // The same integers mean the same, also where the exporter has folded a factor into the scale; logits differ in type.
+        var (ours, theirs) = (tensor.encoding, value.type.encoding ?? tensor.encoding)
+        if value.type.integerType == tensor.type { (ours, theirs) = (Encoding(scale: 1, zeroPoint: 0), Encoding(scale: 1, zeroPoint: 0)) }
+        let step = Double(max(ours.scale, theirs.scale))
+        var (largest, sum, near, signal, noise) = (0.0, 0.0, 0, 0.0, 0.0)
+        let zero = value.type.integerType == tensor.type ? Double(tensor.encoding.zeroPoint) : 0
+        for (a, b) in zip(expected, found) {
+            let real = Double(a &- ours.zeroPoint) * Double(ours.scale)
+            let difference = Double(b &- theirs.zeroPoint) * Double(theirs.scale) - real
+            let steps = abs(difference) / step
+            largest = max(largest, steps)
+            sum += steps
+            if steps <= 2 { near += 1 }
+            signal += (real - zero) * (real - zero)
+            noise += difference * difference
+        }
+        // A missing or surplus value is as wrong as can be.
+        if expected.count != found.count { largest = .infinity }
+        let count = Double(max(expected.count, 1))
+        return Row(
+            tensor: tensor.name, tokens: tokens, bits: value.type.integerType?.bitWidth ?? 0, values: expected.count,
+            maximumSteps: largest, meanSteps: sum / count, withinTwoSteps: Double(near) / count,
+            signalToNoise: 10 * log10(signal / noise))
+    }
+}
+
+extension TargetVerification {
+    /// For `--json`: `max_lsb` and `within_two_lsb` (8-bit tensors, each part fed the integer graph's own), `sqnr_db` (the worst), of
+    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`, and the rows.
+    public func json() -> JSONValue {
+        let list = rows.map { row in
+            JSONValue.object(
+                JSONObject([
+                    ("tensor", .string(row.tensor)), ("tokens", .integer(row.tokens)), ("bits", .integer(row.bits)),
+                    ("values", .integer(row.values)), ("max_lsb", .measured(row.maximumSteps)),
+                    ("mean_lsb", .measured(row.meanSteps)), ("within_two_lsb", .measured(row.withinTwoSteps)),
+                    ("sqnr_db", .measured(row.signalToNoise)),
+                ]))
+        }
+        var object = JSONObject([
+            ("against", .string(library.rawValue)),
+            (
+                "versions",
+                .object(JSONObject(versions.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+            ),
+            // The session is made with the fallback disabled: had one node needed it, there would be no result.
+            ("cpu_fallback", .bool(false)), ("max_lsb", .measured(maximumSteps)),
+            ("within_two_lsb", .measured(withinTwoSteps)),
+            ("sqnr_db", .measured(rows.map(\.signalToNoise).min() ?? .infinity)),
+        ])
+        if let integer, let target {
+            object["windows"] = .integer(target.windows)
+            object["context"] = .integer(target.context)
+            object["integer_perplexity"] = .measured(integer.perplexity)
+            object["target_perplexity"] = .measured(target.perplexity)
+            object["perplexity_ratio"] = .measured(target.perplexity / integer.perplexity)
+            if let comparison = target.comparison {
+                object["argmax_agreement"] = .measured(comparison.top1Agreement)
+                object["mean_kl"] = .measured(comparison.meanKL)
+            }
+        }
+        object["rows"] = .array(list)
+        return .object(object)
+    }
+}

@@ -1,0 +1,160 @@
+import DyadExport
+import DyadFormats
+import Foundation
+
+/// A vendor's library in a process of its own: `Scripts/npu_worker.py` says how the two talk.
+///
+/// The interpreter is `DYAD_PYTHON`, else `.deps/npu/bin/python` where that exists, else `python3`.
+final class TargetWorker {
+    /// The library, and for QNN the chip.
+    struct Library: Equatable, Sendable {
+        var name: String
+        var htp: (chip: Int, architecture: Int)?
+
+        static func == (a: Library, b: Library) -> Bool { a.name == b.name && a.htp?.chip == b.htp?.chip }
+    }
+
+    private let process = Process()
+    private let requests = Pipe()
+    private let replies = Pipe()
+    private let library: Library
+    /// Bytes that came behind the last whole line.
+    private var rest: [UInt8] = []
+    /// Where tensors are handed over; removed with this object.
+    private let folder: String
+    /// Versions of the vendor's packages, as the last model was loaded.
+    private(set) var versions: [String: String] = [:]
+
+    init(_ library: Library) throws(DyadError) {
+        self.library = library
+        folder = NSTemporaryDirectory() + "dyad-npu-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        guard let script = Bundle.module.url(forResource: "npu_worker", withExtension: "py", subdirectory: "Scripts")
+        else {
+            throw Self.failure("no npu_worker.py beside the program", "the resources of DyadEvaluation", "Install Dyad again.")
+        }
+        let local = ".deps/npu/bin/python"
+        let interpreter =
+            ProcessInfo.processInfo.environment["DYAD_PYTHON"]
+            ?? (FileManager.default.isExecutableFile(atPath: local) ? local : "python3")
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [interpreter, script.path]
+        process.standardInput = requests
+        process.standardOutput = replies
+        // The libraries say there which nodes they refuse: the reason that an error can name is in the reply.
+        process.standardError = FileHandle.nullDevice
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try process.run()
+        } catch {
+            throw Self.failure(error.localizedDescription, "to start \(interpreter)", Self.installation)
+        }
+    }
+
+    deinit {
+        try? requests.fileHandleForWriting.close()
+        process.terminate()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    static let installation =
+        "Install the package: make npu (or name a Python that has onnxruntime and onnxruntime-qnn in DYAD_PYTHON)."
+
+    private static func failure(_ found: String, _ expected: String, _ remedy: String) -> DyadError {
+        DyadError(.failed, subject: "the vendor's library", found: found, expected: expected, remedy: remedy)
+    }
+
+    private func ask(_ request: [(String, JSONValue)]) throws(DyadError) -> JSONObject {
+        let question = JSONValue.object(JSONObject(request)).text() + "\n"
+        do {
+            try requests.fileHandleForWriting.write(contentsOf: Data(question.utf8))
+        } catch {
+            throw Self.failure("a worker that ended", "one that answers", Self.installation)
+        }
+        let line = String(decoding: try readLine(), as: UTF8.self)
+        guard case .object(let reply) = try JSONValue.parse(line, file: "npu_worker.py") else {
+            throw Self.failure("a reply that is no object", "one", "Report this as a defect.")
+        }
+        if case .string(let missing)? = reply["missing"] {
+            throw DyadError(
+                .missing, subject: missing, found: "no such Python package", expected: "it, to run \(library.name)",
+                remedy: Self.installation)
+        }
+        if case .string(let error)? = reply["error"] {
+            throw Self.failure(error, "\(library.name) to take the graph", "See what the page Exporting says of it.")
+        }
+        return reply
+    }
+
+    private func readLine() throws(DyadError) -> [UInt8] {
+        while true {
+            if let end = rest.firstIndex(of: 0x0A) {
+                defer { rest.removeSubrange(...end) }
+                return Array(rest[..<end])
+            }
+            let more = replies.fileHandleForReading.availableData
+            guard !more.isEmpty else {
+                throw Self.failure("the worker ended without a reply", "a reply", Self.installation)
+            }
+            rest += more
+        }
+    }
+
+    /// Loads a model, replacing the one before.
+    ///
+    /// - Returns: seconds.
+    @discardableResult
+    func load(_ model: String) throws(DyadError) -> Double {
+        var request: [(String, JSONValue)] = [
+            ("do", .string("load")), ("model", .string(model)), ("library", .string(library.name)),
+        ]
+        if let htp = library.htp {
+            request += [("chip", .integer(htp.chip)), ("architecture", .integer(htp.architecture))]
+        }
+        let reply = try ask(request)
+        if case .object(let found)? = reply["versions"] {
+            for (name, version) in found.members { if case .string(let text) = version { versions[name] = text } }
+        }
+        return reply["seconds"]?.double ?? 0
+    }
+
+    /// Runs the loaded model on raw bytes.
+    ///
+    /// - Returns: the bytes of the outputs, and seconds.
+    func run(
+        _ inputs: [(name: String, bytes: [UInt8])], outputs: [String]
+    ) throws(DyadError) -> (outputs: [String: [UInt8]], seconds: Double) {
+        var given = JSONObject(), wanted = JSONObject()
+        for (index, input) in inputs.enumerated() {
+            let path = "\(folder)/input-\(index)"
+            try AtomicFile.write(path, expectedBytes: input.bytes.count) { (sink) throws(DyadError) in
+                try sink.write(input.bytes)
+            }
+            given[input.name] = .string(path)
+        }
+        for (index, output) in outputs.enumerated() { wanted[output] = .string("\(folder)/output-\(index)") }
+        let reply = try ask([("do", .string("run")), ("inputs", .object(given)), ("outputs", .object(wanted))])
+        var result: [String: [UInt8]] = [:]
+        for (index, output) in outputs.enumerated() {
+            let file = try MappedFile("\(folder)/output-\(index)")
+            result[output] = withExtendedLifetime(file) { Array(file.bytes) }
+        }
+        return (result, reply["seconds"]?.double ?? 0)
+    }
+
+    /// Compiles a model into a context binary, and reads back for which chips it says it is.
+    func compile(_ model: String, to binary: String) throws(DyadError) -> (bytes: Int, chips: [String], seconds: Double) {
+        guard let htp = library.htp else {
+            throw DyadError(
+                .usage, subject: "target", found: library.name, expected: "a Qualcomm chip", remedy: "Name sm8650 or sm8750.")
+        }
+        let reply = try ask([
+            ("do", .string("compile")), ("model", .string(model)), ("binary", .string(binary)),
+            ("chip", .integer(htp.chip)), ("architecture", .integer(htp.architecture)),
+        ])
+        var chips: [String] = []
+        if case .array(let found)? = reply["chips"] {
+            chips = found.compactMap { if case .string(let text) = $0 { text } else { nil } }
+        }
+        return (Int(reply["bytes"]?.double ?? 0), chips, reply["seconds"]?.double ?? 0)
+    }
+}
