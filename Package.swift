@@ -91,6 +91,12 @@ let package = Package(
             name: "DyadGraphTests", dependencies: ["DyadTestSupport", "DyadGraph", "DyadFormats"], exclude: ["Fixtures"]
         ),
         .testTarget(
+            name: "DyadExportTests",
+            dependencies: [
+                "DyadTestSupport", "DyadExport", "DyadGraph", "DyadFormats",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]),
+        .testTarget(
             name: "DyadRuntimeTests",
             dependencies: [
                 "DyadTestSupport", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",

@@ -43,7 +43,9 @@ public struct StepInputs {
                 }
             }
         default:
-            if let cache = program.graph.caches.first(where: { "\($0.name).past" == input.name }), let rows = rows(cache) {
+            if let cache = program.graph.caches.first(where: { "\($0.name).past" == input.name }),
+                let rows = rows(cache)
+            {
                 return pastRows(cache, rows)
             }
             guard let values = tensor(input.name), let type = input.type.integerType,

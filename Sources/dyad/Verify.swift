@@ -1,5 +1,6 @@
 import ArgumentParser
 import DyadEvaluation
+import DyadExport
 import DyadFormats
 import DyadGraph
 import DyadTokenizer
@@ -21,11 +22,14 @@ struct Verify: ParsableCommand {
     @Option(help: "The text whose first tokens are run.") var prompt =
         "The capital of France is Paris, a city on the river Seine."
     @Option(help: "Use at most so many tokens of the prompt.") var tokens = 32
-    @Option(help: "A text for a vendor's library: its first tokens are run, and its first windows measured.") var text: String?
+    @Option(help: "A text for a vendor's library: its first tokens are run, and its first windows measured.") var text:
+        String?
     @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4
     @Option(help: "Tokens of a window.") var context = 256
     @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 64
     @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
+    @Option(help: "Also check that this folder, written by dyad export, still says what the program says.")
+    var exported: String?
     @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
@@ -34,6 +38,10 @@ struct Verify: ParsableCommand {
                 .usage, subject: "--tokens", found: "\(tokens)", expected: "at least 1", remedy: "Use 32.")
         }
         let loaded = try IntegerProgram.load(program)
+        if let exported {
+            let count = try ONNXExporter.check(exported, against: loaded)
+            Terminal.note("\(exported): \(count) encodings, all weights and operations are those of the program")
+        }
         let tokenizer = try Tokenizer(document: loaded.tokenizer, file: program)
         let ids = Array(tokenizer.encode(prompt, parseSpecial: false).prefix(tokens))
         switch against {
@@ -82,10 +90,13 @@ struct Verify: ParsableCommand {
                 row.withinTwoSteps * 100, row.signalToNoise)
             try Terminal.print("\(figures)  \(row.tokens) tokens  \(row.tensor)")
         }
-        try Terminal.print(
-            String(
-                format: "8-bit tensors, each part fed the integer graph's own: largest difference %.0f steps, within two %.3f %%",
-                result.maximumSteps, result.withinTwoSteps * 100))
+        try Terminal.print("8-bit tensors, each part fed the integer graph's own:")
+        for layer in result.layers {
+            let figures = String(
+                format: "max %.0f  mean %.4f  within two %.3f %%", layer.maximumSteps, layer.meanSteps,
+                layer.withinTwoSteps * 100)
+            try Terminal.print("\(figures)  \(layer.tokens) tokens  \(layer.part)")
+        }
         if let integer = result.integer, let target = result.target {
             try Terminal.print(
                 String(

@@ -24,7 +24,8 @@ final class TargetModel: LanguageModel {
         worker = try TargetWorker(library.worker)
         let graph = try ONNXExporter.writeObserved(
             .whole(of: program.graph), of: program, shape: shape, target: library.target, observing: false, to: folder)
-        guard let last = graph.outputs.last(where: { graph.values[$0].shape.last == program.graph.vocabularySize }) else {
+        guard let last = graph.outputs.last(where: { graph.values[$0].shape.last == program.graph.vocabularySize })
+        else {
             throw DyadError(
                 .mismatch, subject: "logits", found: "no output of \(vocabularySize) columns", expected: "the logits",
                 remedy: "Report this as a defect of Dyad.")

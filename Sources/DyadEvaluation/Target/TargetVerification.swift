@@ -33,6 +33,8 @@ public enum TargetLibrary: String, CaseIterable, Sendable {
 public struct TargetVerification: Sendable {
     /// One tensor of one part.
     public struct Row: Sendable {
+        /// `embedding`, `layers.3`, `head`.
+        public var part: String
         /// The tensor's name in the integer graph.
         public var tensor: String
         /// Tokens of the step: a prefill chunk or one.
@@ -62,12 +64,47 @@ public struct TargetVerification: Sendable {
     /// See ``integer``.
     public var target: PerplexityResult?
 
-    /// The rows of 8-bit tensors.
-    public var narrowRows: [Row] { rows.filter { $0.bits == 8 } }
+    /// The 8-bit tensors of one part in one step, taken together.
+    public struct Layer: Sendable {
+        /// `embedding`, `layers.3`, `head`.
+        public var part: String
+        /// Tokens of the step.
+        public var tokens: Int
+        /// Largest difference in steps.
+        public var maximumSteps: Double
+        /// Mean size of the difference.
+        public var meanSteps: Double
+        /// Share of all values at most two steps away.
+        public var withinTwoSteps: Double
+        /// The worst signal-to-difference ratio of its tensors, those of 16 bit included, in decibels.
+        public var signalToNoise: Double
+    }
+
+    /// The parts, in the order in which they were run; those without an 8-bit tensor are left out.
+    public var layers: [Layer] {
+        var order: [(part: String, tokens: Int)] = []
+        for row in rows where !order.contains(where: { $0.part == row.part && $0.tokens == row.tokens }) {
+            order.append((row.part, row.tokens))
+        }
+        return order.compactMap { part, tokens in
+            let own = rows.filter { $0.part == part && $0.tokens == tokens }
+            let narrow = own.filter { $0.bits == 8 }
+            guard !narrow.isEmpty else { return nil }
+            let count = Double(narrow.reduce(0) { $0 + $1.values })
+            func mean(_ share: (Row) -> Double) -> Double {
+                narrow.reduce(0) { $0 + share($1) * Double($1.values) } / count
+            }
+            return Layer(
+                part: part, tokens: tokens, maximumSteps: narrow.map(\.maximumSteps).max() ?? 0,
+                meanSteps: mean(\.meanSteps), withinTwoSteps: mean(\.withinTwoSteps),
+                signalToNoise: own.map(\.signalToNoise).min() ?? .infinity)
+        }
+    }
+
     /// The largest difference at 8 bit.
-    public var maximumSteps: Double { narrowRows.map(\.maximumSteps).max() ?? 0 }
-    /// The smallest share of values at most two steps away, over 8-bit tensors.
-    public var withinTwoSteps: Double { narrowRows.map(\.withinTwoSteps).min() ?? 1 }
+    public var maximumSteps: Double { layers.map(\.maximumSteps).max() ?? 0 }
+    /// The smallest share, over the layers, of 8-bit values at most two steps away.
+    public var withinTwoSteps: Double { layers.map(\.withinTwoSteps).min() ?? 1 }
 
     /// What is compared.
     public struct Options: Sendable {
@@ -124,7 +161,7 @@ public struct TargetVerification: Sendable {
                 let exported = try ONNXExporter.writeObserved(
                     part, of: program, shape: shape, target: library.target, observing: true, to: folder)
                 try worker.load("\(folder)/graph.onnx")
-                result.rows += try compare(program, exported, shape, observed, worker)
+                result.rows += try compare(program, part, exported, shape, observed, worker)
             }
         }
         result.versions = worker.versions
@@ -174,8 +211,8 @@ public struct TargetVerification: Sendable {
     }
 
     private static func compare(
-        _ program: IntegerProgram, _ exported: StaticGraph, _ shape: StaticShape, _ observed: Observation,
-        _ worker: TargetWorker
+        _ program: IntegerProgram, _ part: ProgramPart, _ exported: StaticGraph, _ shape: StaticShape,
+        _ observed: Observation, _ worker: TargetWorker
     ) throws(DyadError) -> [Row] {
         let step = StepInputs(program, shape: shape, tokens: observed.tokens, start: observed.start)
         var inputs: [(name: String, bytes: [UInt8])] = []
@@ -193,51 +230,64 @@ public struct TargetVerification: Sendable {
             guard let tensor = program.graph.tensors.first(where: { $0.name == value.name }),
                 let expected = observed.tensors[value.name], let bytes = outputs[value.name]
             else { continue }
-            rows.append(row(tensor, expected, value, value.integers(bytes), tokens: shape.tokens))
+            let name = part.embeds ? "embedding" : part.hasHead ? "head" : "layers.\(part.layers.lowerBound)"
+            rows.append(
+                row(tensor, expected, value, value.integers(bytes), part: name, tokens: shape.tokens))
         }
         return rows
     }
 
     private static func row(
-        _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], tokens: Int
+        _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], part: String,
+        tokens: Int
     ) -> Row {
         // The same integers mean the same, also where the exporter has folded a factor into the scale; logits differ in type.
-        var (ours, theirs) = (tensor.encoding, value.type.encoding ?? tensor.encoding)
-        if value.type.integerType == tensor.type { (ours, theirs) = (Encoding(scale: 1, zeroPoint: 0), Encoding(scale: 1, zeroPoint: 0)) }
+        let isSameType = value.type.integerType == tensor.type
+        let ours = tensor.encoding, theirs = isSameType ? tensor.encoding : value.type.encoding ?? tensor.encoding
         let step = Double(max(ours.scale, theirs.scale))
         var (largest, sum, near, signal, noise) = (0.0, 0.0, 0, 0.0, 0.0)
-        let zero = value.type.integerType == tensor.type ? Double(tensor.encoding.zeroPoint) : 0
         for (a, b) in zip(expected, found) {
-            let real = Double(a &- ours.zeroPoint) * Double(ours.scale)
-            let difference = Double(b &- theirs.zeroPoint) * Double(theirs.scale) - real
-            let steps = abs(difference) / step
+            let real = Double(a - ours.zeroPoint) * Double(ours.scale)
+            let difference = Double(b - theirs.zeroPoint) * Double(theirs.scale) - real
+            // Rounded in the last place only: two equal integers are no step apart.
+            let steps = isSameType ? Double(abs(a - b)) : abs(difference) / step
             largest = max(largest, steps)
             sum += steps
             if steps <= 2 { near += 1 }
-            signal += (real - zero) * (real - zero)
+            signal += real * real
             noise += difference * difference
         }
         // A missing or surplus value is as wrong as can be.
         if expected.count != found.count { largest = .infinity }
         let count = Double(max(expected.count, 1))
         return Row(
-            tensor: tensor.name, tokens: tokens, bits: value.type.integerType?.bitWidth ?? 0, values: expected.count,
+            part: part, tensor: tensor.name, tokens: tokens, bits: value.type.integerType?.bitWidth ?? 0,
+            values: expected.count,
             maximumSteps: largest, meanSteps: sum / count, withinTwoSteps: Double(near) / count,
             signalToNoise: 10 * log10(signal / noise))
     }
 }
 
 extension TargetVerification {
-    /// For `--json`: `max_lsb` and `within_two_lsb` (8-bit tensors, each part fed the integer graph's own), `sqnr_db` (the worst), of
-    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`, and the rows.
+    /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own), `sqnr_db` (the worst), of
+    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`; `layers`, and `rows` for the tensors.
     public func json() -> JSONValue {
         let list = rows.map { row in
             JSONValue.object(
                 JSONObject([
-                    ("tensor", .string(row.tensor)), ("tokens", .integer(row.tokens)), ("bits", .integer(row.bits)),
+                    ("part", .string(row.part)), ("tensor", .string(row.tensor)), ("tokens", .integer(row.tokens)),
+                    ("bits", .integer(row.bits)),
                     ("values", .integer(row.values)), ("max_lsb", .measured(row.maximumSteps)),
                     ("mean_lsb", .measured(row.meanSteps)), ("within_two_lsb", .measured(row.withinTwoSteps)),
                     ("sqnr_db", .measured(row.signalToNoise)),
+                ]))
+        }
+        let parts = layers.map { layer in
+            JSONValue.object(
+                JSONObject([
+                    ("part", .string(layer.part)), ("tokens", .integer(layer.tokens)),
+                    ("max_lsb", .measured(layer.maximumSteps)), ("mean_lsb", .measured(layer.meanSteps)),
+                    ("within_two_lsb", .measured(layer.withinTwoSteps)), ("sqnr_db", .measured(layer.signalToNoise)),
                 ]))
         }
         var object = JSONObject([
@@ -262,6 +312,7 @@ extension TargetVerification {
                 object["mean_kl"] = .measured(comparison.meanKL)
             }
         }
+        object["layers"] = .array(parts)
         object["rows"] = .array(list)
         return .object(object)
     }

@@ -30,7 +30,8 @@ final class TargetWorker {
         folder = NSTemporaryDirectory() + "dyad-npu-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         guard let script = Bundle.module.url(forResource: "npu_worker", withExtension: "py", subdirectory: "Scripts")
         else {
-            throw Self.failure("no npu_worker.py beside the program", "the resources of DyadEvaluation", "Install Dyad again.")
+            throw Self.failure(
+                "no npu_worker.py beside the program", "the resources of DyadEvaluation", "Install Dyad again.")
         }
         let local = ".deps/npu/bin/python"
         let interpreter =
@@ -142,10 +143,12 @@ final class TargetWorker {
     }
 
     /// Compiles a model into a context binary, and reads back for which chips it says it is.
-    func compile(_ model: String, to binary: String) throws(DyadError) -> (bytes: Int, chips: [String], seconds: Double) {
+    func compile(_ model: String, to binary: String) throws(DyadError) -> (bytes: Int, chips: [String], seconds: Double)
+    {
         guard let htp = library.htp else {
             throw DyadError(
-                .usage, subject: "target", found: library.name, expected: "a Qualcomm chip", remedy: "Name sm8650 or sm8750.")
+                .usage, subject: "target", found: library.name, expected: "a Qualcomm chip",
+                remedy: "Name sm8650 or sm8750.")
         }
         let reply = try ask([
             ("do", .string("compile")), ("model", .string(model)), ("binary", .string(binary)),

@@ -95,7 +95,9 @@ struct StaticBuilder {
 
     // MARK: Rounding
 
-    mutating func requantize(_ id: ValueID, to type: ValueType, suffix: String = "requantized", name: String? = nil) -> ValueID {
+    mutating func requantize(_ id: ValueID, to type: ValueType, suffix: String = "requantized", name: String? = nil)
+        -> ValueID
+    {
         node(.requantize, [id], shape(id), type, suffix: suffix, name: name)
     }
 

@@ -188,7 +188,8 @@ struct StaticLowering {
     private mutating func lower(_ o: DyadGraph.Operation.Embed) throws(DyadError) {
         let table = try program.embeddingTable(o, name: builder.origin)
         let width = try extents(of: graph.tensors[o.output])[1]
-        let rows = builder.constant("\(builder.origin).table", [graph.vocabularySize, width], type(of: o.output), table)
+        let rows = builder.constant(
+            "\(builder.origin).table", [graph.vocabularySize, width], type(of: o.output), table)
         let tokens = builder.input("token_ids", [shape.tokens], .index)
         values[o.output] = builder.node(
             .gather, [rows, tokens], [shape.tokens, width], type(of: o.output), name: name(o.output))
@@ -248,12 +249,12 @@ struct StaticLowering {
             .fullyConnected, operands, try extents(of: graph.tensors[o.output]), output, name: name(o.output))
     }
 
-    /// The logits at u16: |w·x| ≤ |w|·|x| and |x| = √n · the largest gain, since a norm stands before the head.
+    /// The logits at u16: |w·x| ≤ |w|·|x|, and the norm before the head bounds |x| by √n · the largest gain, plus the length of its bias.
     private func logitsType(_ o: DyadGraph.Operation.Linear) throws(DyadError) -> ValueType {
-        guard let norm = graph.operations.first(where: { $0.kind.outputs.contains(o.input) }),
-            case .rmsNorm(let normalization) = norm.kind
-        else {
-            throw unsupported("a head that does not follow an rmsNorm", "an rmsNorm before the head")
+        let normalization: DyadGraph.Operation.Normalization
+        switch graph.operations.first(where: { $0.kind.outputs.contains(o.input) })?.kind {
+        case .rmsNorm(let norm), .layerNorm(let norm): normalization = norm
+        default: throw unsupported("a head that does not follow a norm", "rmsNorm or layerNorm before the head")
         }
         let scales = try program.floats(of: o.scales)
         let weights = try program.weights(of: o.weight)
@@ -263,18 +264,21 @@ struct StaticLowering {
             let sum = weights[row * width..<(row + 1) * width].reduce(into: 0) { $0 += Int($1) * Int($1) }
             longest = max(longest, Double(sum).squareRoot() * Double(scale))
         }
-        var gain: Float = 1
-        if let name = normalization.gain { gain = try program.floats(of: name).reduce(0) { max($0, abs($1)) } }
+        // The stored input is the norm's output rounded: half a step a channel.
+        let step = Double(graph.tensors[o.input].encoding.scale)
+        var gain = 1.0, bias = 0.0
+        if let name = normalization.gain { gain = try program.floats(of: name).reduce(0) { max($0, Double(abs($1))) } }
+        if let name = normalization.bias {
+            bias = try program.floats(of: name).reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+        }
+        let length = Double(width).squareRoot() * (gain + step / 2) + bias
         var largestBias = 0.0
         if let bias = o.bias {
-            let input = Double(graph.tensors[o.input].encoding.scale)
             for (bias, scale) in zip(try program.elements(of: bias, as: Int32.self), scales) {
-                largestBias = max(largestBias, abs(Double(bias)) * input * Double(scale))
+                largestBias = max(largestBias, abs(Double(bias)) * step * Double(scale))
             }
         }
-        // The stored input is the norm's output rounded, so its length may exceed by half a step a channel.
-        let rounding = 0.5 * Double(graph.tensors[o.input].encoding.scale)
-        let bound = longest * Double(width).squareRoot() * (Double(gain) + rounding) + largestBias
+        let bound = longest * length + largestBias
         return .quantized(.u16, Encoding(scale: Float(bound / 32767), zeroPoint: 32768))
     }
 

@@ -1,0 +1,45 @@
+import DyadExport
+import DyadFormats
+
+/// A graph compiled for one Qualcomm chip.
+public struct ContextBinary: Sendable {
+    /// The file, beside the graph.
+    public var file: String
+    /// Its size.
+    public var bytes: Int
+    /// For which chip the binary itself says it is, for example `soc_type=SM8650;arch=75`.
+    public var chip: String
+    /// How long it took.
+    public var seconds: Double
+
+    /// Compiles the graphs of an exported folder: `prefill.onnx` becomes `prefill.sm8650.onnx`, which holds the binary.
+    ///
+    /// The chip is read back from the binary: QNN takes an impossible architecture without a word and compiles for another.
+    ///
+    /// - Throws: ``DyadError``: `missing` for the Python package, `failed` with QNN's words, `mismatch` for a binary of another chip.
+    public static func compile(
+        _ report: ExportReport, in folder: String, for target: ExportTarget, progress: (String) -> Void = { _ in }
+    ) throws(DyadError) -> [ContextBinary] {
+        guard let htp = target.htp else {
+            throw DyadError(
+                .usage, subject: "--target", found: target.rawValue, expected: "a Qualcomm chip",
+                remedy: "Name sm8650 or sm8750.")
+        }
+        let worker = try TargetWorker(TargetWorker.Library(name: "qnn", htp: htp))
+        let expected = "soc_type=\(target.rawValue.uppercased());arch=\(htp.architecture)"
+        var binaries: [ContextBinary] = []
+        for graph in report.graphs {
+            progress("\(graph.file): compiling for \(target.rawValue)")
+            let file = graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
+            let made = try worker.compile("\(folder)/\(graph.file)", to: "\(folder)/\(file)")
+            guard made.chips == [expected] else {
+                throw DyadError(
+                    .mismatch, file: "\(folder)/\(file)", subject: "chip",
+                    found: made.chips.isEmpty ? "none named" : made.chips.joined(separator: ", "), expected: expected,
+                    remedy: "Use the version of onnxruntime-qnn that scripts/npu-requirements.txt names.")
+            }
+            binaries.append(ContextBinary(file: file, bytes: made.bytes, chip: expected, seconds: made.seconds))
+        }
+        return binaries
+    }
+}

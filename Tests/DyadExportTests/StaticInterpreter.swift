@@ -1,0 +1,180 @@
+import DyadFormats
+import DyadGraph
+import Foundation
+
+@testable import DyadExport
+
+/// Executes a static graph as quantise–dequantise means it: every operation in real arithmetic on its inputs' real values, the
+/// result rounded onto the output's encoding. What a perfect NPU would do.
+struct StaticInterpreter {
+    let graph: StaticGraph
+    /// Integers of what was given and made; reals of float constants.
+    private var numbers: [Int: [Double]] = [:]
+
+    init(_ graph: StaticGraph) { self.graph = graph }
+
+    /// The integers of the outputs, and of every other value, by name.
+    mutating func run(_ inputs: [String: [UInt8]]) -> [String: [Int32]] {
+        for (id, value) in graph.values.enumerated() {
+            if let constant = value.constant {
+                numbers[id] = Self.decode(constant.withUnsafeBytes(Array.init), value)
+            } else if let bytes = inputs[value.name] {
+                numbers[id] = Self.decode(bytes, value)
+            }
+        }
+        for node in graph.nodes { numbers[node.output] = stored(compute(node), graph.values[node.output]) }
+        var result: [String: [Int32]] = [:]
+        for (id, value) in graph.values.enumerated() where value.type.integerType != nil && value.constant == nil {
+            result[value.name] = (numbers[id] ?? []).map { Int32($0) }
+        }
+        return result
+    }
+
+    private static func decode(_ bytes: [UInt8], _ value: StaticGraph.Value) -> [Double] {
+        switch value.type {
+        case .float:
+            bytes.withUnsafeBytes { raw in
+                (0..<raw.count / 4).map { Double(raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)) }
+            }
+        case .condition: bytes.map { Double($0) }
+        case .index:
+            bytes.withUnsafeBytes { raw in
+                (0..<raw.count / 4).map { Double(raw.loadUnaligned(fromByteOffset: $0 * 4, as: Int32.self)) }
+            }
+        case .perRow(.i4, _):
+            bytes.flatMap { byte in
+                [Double((Int8(bitPattern: byte) &<< 4) &>> 4), Double(Int8(bitPattern: byte) &>> 4)]
+            }
+        case .quantized, .perRow: value.integers(bytes).map { Double($0) }
+        }
+    }
+
+    private func stored(_ reals: [Double], _ value: StaticGraph.Value) -> [Double] {
+        guard case .quantized(let type, let encoding) = value.type else { return reals }
+        let (low, high) = (Double(type.range.lowerBound), Double(type.range.upperBound))
+        return reals.map {
+            min(max(($0 / Double(encoding.scale)).rounded() + Double(encoding.zeroPoint), low), high)
+        }
+    }
+
+    private func reals(_ id: Int) -> [Double] {
+        let value = graph.values[id]
+        let stored = numbers[id] ?? []
+        switch value.type {
+        case .quantized(_, let encoding):
+            return stored.map { ($0 - Double(encoding.zeroPoint)) * Double(encoding.scale) }
+        case .perRow(_, let scales):
+            let width = stored.count / scales.count
+            return stored.enumerated().map { $1 * Double(scales[$0 / width]) }
+        case .float, .index, .condition: return stored
+        }
+    }
+
+    private func compute(_ node: StaticGraph.Node) -> [Double] {
+        let x = reals(node.inputs[0])
+        let shape = graph.values[node.inputs[0]].shape, output = graph.values[node.output].shape
+        func other() -> [Double] { reals(node.inputs[1]) }
+        func broadcast(_ operation: (Double, Double) -> Double) -> [Double] {
+            let y = other(), small = graph.values[node.inputs[1]].shape
+            return x.indices.map { index in
+                operation(x[index], y[Self.broadcastIndex(index, shape, small)])
+            }
+        }
+        switch node.operation {
+        case .gather:
+            let width = shape[1]
+            return other().flatMap { row in x[Int(row) * width..<(Int(row) + 1) * width] }
+        case .fullyConnected:
+            let weight = other(), k = shape[1], n = output[1]
+            let bias = node.inputs.count > 2 ? reals(node.inputs[2]) : [Double](repeating: 0, count: n)
+            return (0..<shape[0] * n).map { index in
+                let (row, column) = (index / n, index % n)
+                return (0..<k).reduce(bias[column]) { $0 + x[row * k + $1] * weight[column * k + $1] }
+            }
+        case .matmul:
+            let y = other(), yShape = graph.values[node.inputs[1]].shape
+            let (m, k, n) = (shape[shape.count - 2], shape[shape.count - 1], output[output.count - 1])
+            let shared = yShape.count == 2
+            return (0..<output.reduce(1, *)).map { index in
+                let (matrix, row, column) = (index / (m * n), index / n % m, index % n)
+                return (0..<k).reduce(0) {
+                    $0 + x[(matrix * m + row) * k + $1] * y[((shared ? 0 : matrix) * k + $1) * n + column]
+                }
+            }
+        case .add: return broadcast(+)
+        case .subtract: return broadcast(-)
+        case .multiply: return broadcast(*)
+        case .sigmoid: return x.map { 1 / (1 + exp(-$0)) }
+        case .relu: return x.map { max($0, 0) }
+        case .gelu(let tanh):
+            return x.map {
+                tanh
+                    ? 0.5 * $0 * (1 + Foundation.tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0)))
+                    : 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot()))
+            }
+        case .softmax:
+            return rows(x, shape[shape.count - 1]) { row in
+                let largest = row.max() ?? 0
+                let weights = row.map { exp($0 - largest) }
+                let sum = weights.reduce(0, +)
+                return weights.map { $0 / sum }
+            }
+        case .select:
+            let yes = other(), no = reals(node.inputs[2])
+            return output.indices.isEmpty
+                ? [] : yes.indices.map { x[Self.broadcastIndex($0, output, shape)] != 0 ? yes[$0] : no[0] }
+        case .rmsNorm(let epsilon):
+            let gain = other()
+            return rows(x, gain.count) { row in
+                let mean = row.reduce(0) { $0 + $1 * $1 } / Double(row.count)
+                return zip(row, gain).map { $0 / (mean + Double(epsilon)).squareRoot() * $1 }
+            }
+        case .layerNorm(let epsilon):
+            let gain = other(), bias = node.inputs.count > 2 ? reals(node.inputs[2]) : gain.map { _ in 0 }
+            return rows(x, gain.count) { row in
+                let mean = row.reduce(0, +) / Double(row.count)
+                let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(row.count)
+                return row.indices.map {
+                    (row[$0] - mean) / (variance + Double(epsilon)).squareRoot() * gain[$0] + bias[$0]
+                }
+            }
+        case .reshape, .requantize: return x
+        case .transpose(let axes):
+            return (0..<x.count).map { index in
+                var place = [Int](repeating: 0, count: shape.count)
+                for (axis, position) in zip(axes, Self.place(index, output)) { place[axis] = position }
+                return x[zip(place, shape).reduce(0) { $0 * $1.1 + $1.0 }]
+            }
+        case .concatenate(let axis):
+            let inner = output[(axis + 1)...].reduce(1, *), outer = output[..<axis].reduce(1, *)
+            let parts = node.inputs.map { (reals($0), graph.values[$0].shape[axis] * inner) }
+            return (0..<outer).flatMap { index in
+                parts.flatMap { part, width in part[index * width..<(index + 1) * width] }
+            }
+        case .slice(let axis, let start):
+            let inner = output[(axis + 1)...].reduce(1, *), outer = output[..<axis].reduce(1, *)
+            return (0..<outer).flatMap { index in
+                let first = (index * shape[axis] + start) * inner
+                return x[first..<first + output[axis] * inner]
+            }
+        }
+    }
+
+    private func rows(_ x: [Double], _ width: Int, _ body: ([Double]) -> [Double]) -> [Double] {
+        stride(from: 0, to: x.count, by: width).flatMap { body(Array(x[$0..<$0 + width])) }
+    }
+
+    private static func place(_ index: Int, _ shape: [Int]) -> [Int] {
+        var rest = index
+        return shape.reversed().map { extent in
+            defer { rest /= extent }
+            return rest % extent
+        }.reversed()
+    }
+
+    /// The index in a tensor of shape `small`, aligned at the last axis, for `index` in one of `shape`.
+    private static func broadcastIndex(_ index: Int, _ shape: [Int], _ small: [Int]) -> Int {
+        let places = place(index, shape).suffix(small.count)
+        return zip(places, small).reduce(0) { $0 * $1.1 + ($1.1 == 1 ? 0 : $1.0) }
+    }
+}

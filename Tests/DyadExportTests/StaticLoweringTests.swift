@@ -1,0 +1,126 @@
+import DyadFormats
+import DyadGraph
+import DyadTestSupport
+import Testing
+
+@testable import DyadExport
+
+/// The static form computes what the integer graph computes.
+@Suite struct StaticLoweringTests {
+    /// The tensors of a step behind `start` tokens, and the caches before it.
+    struct Step {
+        var tokens: [Int32]
+        var start: Int
+        var tensors: [String: [Int32]] = [:]
+        var rows: [String: [UInt8]] = [:]
+
+        init(_ program: IntegerProgram, tokens: [Int32], start: Int) throws {
+            self.tokens = Array(tokens[start...])
+            self.start = start
+            let reference = try ReferenceInterpreter(program)
+            var before: [Int: [Int32]] = [:]
+            _ = try reference.run(tokens: Array(tokens[..<start]), observe: { before[$0] = $1 })
+            var found: [String: [Int32]] = [:]
+            _ = try reference.run(
+                tokens: self.tokens, observe: { found[program.graph.tensors[$0].name] = $1 })
+            tensors = found
+            for operation in program.graph.operations {
+                guard case .cacheAppend(let append) = operation.kind else { continue }
+                rows[program.graph.caches[append.cache].name] = (before[append.input] ?? []).map { UInt8($0) }
+            }
+        }
+
+        func inputs(_ graph: StaticGraph, _ program: IntegerProgram, _ shape: StaticShape) throws -> [String: [UInt8]] {
+            let inputs = StepInputs(program, shape: shape, tokens: tokens, start: start)
+            var result: [String: [UInt8]] = [:]
+            for id in graph.inputs {
+                let value = graph.values[id]
+                result[value.name] = try inputs.bytes(
+                    of: value, tensor: { tensors[$0] }, rows: { rows[$0.name] ?? [] })
+            }
+            return result
+        }
+    }
+
+    /// Programs drawn at random, part by part, each part given the integer graph's own tensors. Late division with 8-bit
+    /// exponentials is a softmax here, so attention may differ by some steps; all else by what one rounding more can do.
+    @Test(arguments: 0..<24)
+    func everyPartAgreesWithTheReference(seed: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(seed) &+ 7000)
+        var shape = DecoderShape.random(using: &generator)
+        shape.hidden = min(shape.hidden, 48)
+        let program = shape.program(seed: UInt64(seed))
+        let past = Int.random(in: 0...6, using: &generator), count = Int.random(in: 1...5, using: &generator)
+        let tokens = (0..<past + count).map { _ in Int32.random(in: 0..<Int32(shape.vocabulary), using: &generator) }
+        let step = try Step(program, tokens: tokens, start: past)
+        // Some rows of the cache that are not filled.
+        let spare = Int.random(in: 0...3, using: &generator)
+        let extents = StaticShape(tokens: count, context: past + spare + count)
+        var parts = (0..<shape.layers).map { ProgramPart(embeds: false, layers: $0..<$0 + 1, hasHead: false) }
+        parts.append(ProgramPart(embeds: true, layers: 0..<0, hasHead: false))
+        parts.append(ProgramPart(embeds: false, layers: 0..<0, hasHead: true))
+        for part in parts {
+            let graph = try StaticLowering.lower(program, part: part, shape: extents)
+            #expect(try graph.encodingCount() > 0)
+            for value in graph.values { #expect(value.shape.allSatisfy { $0 > 0 }) }
+            var interpreter = StaticInterpreter(graph)
+            let found = interpreter.run(try step.inputs(graph, program, extents))
+            // Only what leaves the part, and only what does not depend on the attention's rounding.
+            for id in graph.outputs {
+                let value = graph.values[id]
+                guard let expected = step.tensors[value.name], let got = found[value.name],
+                    let tensor = program.graph.tensors.first(where: { $0.name == value.name })
+                else { continue }
+                #expect(expected.count == got.count)
+                let theirs = value.type.encoding ?? tensor.encoding
+                let coarse = Double(max(tensor.encoding.scale, theirs.scale))
+                // A residual at 16 bit follows linears of 8-bit tensors, of which one step is many of its own.
+                let steps = zip(expected, got).map { a, b in
+                    abs(
+                        Double(a - tensor.encoding.zeroPoint) * Double(tensor.encoding.scale)
+                            - Double(b - theirs.zeroPoint) * Double(theirs.scale)) / coarse
+                }
+                let range = Double(value.type.integerType == .u16 ? 65535 : 255)
+                let mean = steps.reduce(0, +) / Double(max(steps.count, 1))
+                let allowed = part.embeds || part.hasHead ? 1.0 : range * 0.004
+                #expect(mean <= allowed, "\(shape) \(value.name): \(mean) steps")
+            }
+        }
+    }
+
+    @Test func shapesThatCannotBeAreRefused() {
+        let program = DecoderShape().program(seed: 1)
+        for shape in [StaticShape(tokens: 0, context: 8), .init(tokens: 9, context: 8), .init(tokens: 1, context: 41)] {
+            #expect(throws: DyadError.self) {
+                _ = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
+            }
+        }
+        #expect(throws: DyadError.self) {
+            let none = ProgramPart(embeds: false, layers: 0..<0, hasHead: false)
+            _ = try StaticLowering.lower(program, part: none, shape: StaticShape(tokens: 1, context: 8))
+        }
+    }
+
+    @Test func truly16BitInputsGrowTheir4BitWeightsOnHTP() throws {
+        var shape = DecoderShape()
+        (shape.weightBits, shape.hasWideDownInput) = (4, true)
+        let program = shape.program(seed: 3)
+        let lowered = try StaticLowering.lower(
+            program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8))
+        let (plain, none) = try lowered.legalized(for: .onnxruntime)
+        let (grown, rewrites) = try lowered.legalized(for: .sm8650)
+        #expect(none.isEmpty && rewrites.count == shape.layers)
+        // The real weights stay the same.
+        for (before, after) in zip(plain.values, grown.values) where before.type != after.type {
+            guard case .perRow(.i4, let small) = before.type, case .perRow(.i8, let large) = after.type else {
+                Issue.record("only 4-bit weights change")
+                continue
+            }
+            let a = try program.weights(of: before.name)
+            let b = after.constant.map { $0.withUnsafeBytes { $0.map { Int8(bitPattern: $0) } } } ?? []
+            #expect(a.count == b.count)
+            #expect(zip(a, b).allSatisfy { Int($0) * 16 == Int($1) })
+            #expect(zip(small, large).allSatisfy { $0 == $1 * 16 })
+        }
+    }
+}
