@@ -5,7 +5,7 @@ TEST_FLAGS = -c release -Xswiftc -enable-testing --scratch-path .build-test
 FORMATTED = Sources Tests Package.swift
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy results benchmark integer-only format lint docs fixtures clean
+.PHONY: setup build test demo accuracy results test-npu test-npu-block benchmark integer-only format lint docs fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -28,6 +28,14 @@ results: build ## the table of all pipelines, row by row (hours; resumable; need
 
 benchmark: build ## speed of the programs in out/, medians of alternating runs
 	scripts/benchmark
+
+test-npu: build ## the programs of `make demo` in the vendors' libraries (needs the evaluation texts)
+	scripts/npu
+	scripts/test_npu
+
+test-npu-block: build ## one block of a hasty program in the vendors' libraries
+	scripts/npu
+	scripts/test_npu --one-block
 
 integer-only: build ## no floating-point arithmetic in kernels and operations
 	scripts/check_integer_only --self-test

@@ -11,7 +11,7 @@ struct Export: ParsableCommand {
             Writes a folder: prefill.onnx and decode.onnx (quantise-dequantise form), which share weights.bin, and \
             manifest.json with their inputs and outputs. Every tensor has an encoding, and none is invented: an operation \
             that the target cannot execute is refused by name.
-            qnn also compiles both graphs for the chip (onnxruntime-qnn; make npu) and reads back for which chip they are.
+            qnn also compiles both graphs for the chip (onnxruntime-qnn; scripts/npu) and reads back for which chip they are.
             """)
 
     @Argument(help: "The .dyad file.") var program: String

@@ -13,7 +13,7 @@ struct Verify: ParsableCommand {
             reference: the runtime against the reference interpreter; every integer must be equal, or the exit code is 1.
             exact: every operation against real arithmetic on its own integer inputs; differences are reported in steps \
             of the output's encoding.
-            onnxruntime, qnn-sm8650, qnn-sm8750: the exported program in the vendor's library (Python packages; make npu). Each \
+            onnxruntime, qnn-sm8650, qnn-sm8750: the exported program in the vendor's library (Python packages; scripts/npu). Each \
             part is given the integer graph's own tensors; with --text, the whole program is run too.
             """)
 

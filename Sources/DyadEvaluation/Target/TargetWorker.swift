@@ -58,7 +58,7 @@ final class TargetWorker {
     }
 
     static let installation =
-        "Install the package: make npu (or name a Python that has onnxruntime and onnxruntime-qnn in DYAD_PYTHON)."
+        "Install the package: scripts/npu (or name a Python that has onnxruntime and onnxruntime-qnn in DYAD_PYTHON)."
 
     private static func failure(_ found: String, _ expected: String, _ remedy: String) -> DyadError {
         DyadError(.failed, subject: "the vendor's library", found: found, expected: expected, remedy: remedy)
