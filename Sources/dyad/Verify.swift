@@ -30,6 +30,7 @@ struct Verify: ParsableCommand {
     @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
     @Option(help: "Also check that this folder, written by dyad export, still says what the program says.")
     var exported: String?
+    @Option(help: "Also write the comparison with a vendor's library as a page.") var html: String?
     @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
@@ -83,6 +84,7 @@ struct Verify: ParsableCommand {
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)
         }
+        if let html { try AtomicFile.write(html, text: result.page(of: program)) }
         guard !json else { return try Terminal.print(result.json().text()) }
         for row in result.rows {
             let figures = String(

@@ -5,7 +5,8 @@ import Testing
 @Suite("Help")
 struct HelpTests {
     static let subcommands = [
-        "quantize", "evaluate", "generate", "chat", "tokenize", "benchmark", "inspect", "verify", "export", "sensitivity",
+        "quantize", "evaluate", "generate", "chat", "tokenize", "benchmark", "inspect", "verify", "export",
+        "sensitivity",
         "recipes",
     ]
 

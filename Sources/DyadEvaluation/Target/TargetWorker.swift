@@ -25,7 +25,7 @@ final class TargetWorker {
     /// Versions of the vendor's packages, as the last model was loaded.
     private(set) var versions: [String: String] = [:]
 
-    init(_ library: Library) throws(DyadError) {
+    init(_ library: Library, interpreter given: String? = nil) throws(DyadError) {
         self.library = library
         folder = NSTemporaryDirectory() + "dyad-npu-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         guard let script = Bundle.module.url(forResource: "npu_worker", withExtension: "py", subdirectory: "Scripts")
@@ -35,7 +35,7 @@ final class TargetWorker {
         }
         let local = ".deps/npu/bin/python"
         let interpreter =
-            ProcessInfo.processInfo.environment["DYAD_PYTHON"]
+            given ?? ProcessInfo.processInfo.environment["DYAD_PYTHON"]
             ?? (FileManager.default.isExecutableFile(atPath: local) ? local : "python3")
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [interpreter, script.path]
@@ -43,6 +43,8 @@ final class TargetWorker {
         process.standardOutput = replies
         // The libraries say there which nodes they refuse: the reason that an error can name is in the reply.
         process.standardError = FileHandle.nullDevice
+        // A worker that died becomes an error of the write that meets it, as in every command of Dyad.
+        signal(SIGPIPE, SIG_IGN)
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             try process.run()

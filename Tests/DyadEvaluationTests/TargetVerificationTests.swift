@@ -1,0 +1,64 @@
+import DyadFormats
+import Foundation
+import Testing
+
+@testable import DyadEvaluation
+
+/// What a comparison with a vendor's library says of itself; the libraries themselves run in `make test-npu`.
+@Suite struct TargetVerificationTests {
+    private static func row(
+        _ part: String, _ tensor: String, bits: Int = 8, values: Int, largest: Double, mean: Double, near: Double
+    ) -> TargetVerification.Row {
+        .init(
+            part: part, tensor: tensor, tokens: 4, bits: bits, values: values, maximumSteps: largest, meanSteps: mean,
+            withinTwoSteps: near, signalToNoise: 30)
+    }
+
+    private static let verification = TargetVerification(
+        library: .sm8650, versions: ["onnxruntime-qnn": "1.2.3"],
+        rows: [
+            row("layers.0", "a<b>", values: 100, largest: 1, mean: 0.1, near: 1),
+            row("layers.0", "c", values: 300, largest: 5, mean: 0.5, near: 0.9),
+            row("layers.0", "wide", bits: 16, values: 300, largest: 500, mean: 50, near: 0.1),
+            row("layers.1", "d", values: 10, largest: 2, mean: 0.2, near: 1),
+        ])
+
+    /// By hand: (100·1 + 300·0.9)/400 = 0.925 and (100·0.1 + 300·0.5)/400 = 0.4; 16-bit tensors do not count.
+    @Test func aLayerIsItsEightBitTensorsTogether() throws {
+        let layers = Self.verification.layers
+        #expect(layers.map(\.part) == ["layers.0", "layers.1"])
+        #expect(abs(layers[0].withinTwoSteps - 0.925) < 1e-12)
+        #expect(abs(layers[0].meanSteps - 0.4) < 1e-12)
+        #expect(layers[0].maximumSteps == 5)
+        #expect(Self.verification.maximumSteps == 5)
+        #expect(abs(Self.verification.withinTwoSteps - 0.925) < 1e-12)
+    }
+
+    @Test func theDocumentHasTheKeysThatToolsReadAndThePageEscapesNames() throws {
+        let object = try #require(Self.verification.json().object)
+        for key in ["against", "max_lsb", "within_two_lsb", "sqnr_db", "cpu_fallback", "layers", "rows"] {
+            #expect(object[key] != nil, "\(key)")
+        }
+        #expect(object["argmax_agreement"] == nil)
+        let page = Self.verification.page(of: "x.dyad")
+        #expect(page.contains("a&lt;b&gt;") && !page.contains("a<b>"))
+        #expect(page.contains("onnxruntime-qnn 1.2.3"))
+    }
+
+    /// A Python that is not there, and one without the packages, are errors that say what to install.
+    @Test func aMissingPackageIsNamed() throws {
+        let folder = NSTemporaryDirectory() + "dyad-python-\(UInt64.random(in: 0...UInt64.max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        // A Python that sees no installed package.
+        let python = folder + "/python"
+        try "#!/bin/sh\nexec python3 -S -I \"$@\"\n".write(toFile: python, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: python)
+        for (interpreter, reason) in [(python, DyadError.Reason.missing), (folder + "/none", .failed)] {
+            let worker = try TargetWorker(TargetLibrary.onnxruntime.worker, interpreter: interpreter)
+            let error = #expect(throws: DyadError.self) { try worker.load("/nowhere.onnx") }
+            #expect(error?.reason == reason)
+            #expect(error?.remedy.contains("scripts/npu") == true)
+        }
+    }
+}
