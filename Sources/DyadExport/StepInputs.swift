@@ -35,6 +35,7 @@ public struct StepInputs {
         switch input.name {
         case "token_ids": return Self.raw(tokens)
         case "position_ids": return Self.raw((0..<shape.tokens).map { Int32(prefix + start + $0) })
+        case "logit_row": return Self.raw([Int32(shape.tokens - 1)])
         case "visible":
             return (0..<shape.tokens).flatMap { row in
                 (0..<prefix + shape.context).map { column in

@@ -88,6 +88,21 @@ import Testing
         }
     }
 
+    /// The logits of the last token alone are the last row of all logits.
+    @Test func oneRowOfLogitsIsThatRow() throws {
+        let program = DecoderShape().program(seed: 5)
+        let step = try Step(program, tokens: [1, 2, 3, 4, 5], start: 2)
+        var results: [[Int32]] = []
+        for rows in [StaticShape.LogitRows.all, .one] {
+            let shape = StaticShape(tokens: 3, context: 6, logits: rows)
+            let graph = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
+            var interpreter = StaticInterpreter(graph)
+            results.append(interpreter.run(try step.inputs(graph, program, shape))["logits"] ?? [])
+        }
+        #expect(results[1].count == program.graph.vocabularySize)
+        #expect(Array(results[0].suffix(program.graph.vocabularySize)) == results[1])
+    }
+
     @Test func shapesThatCannotBeAreRefused() {
         let program = DecoderShape().program(seed: 1)
         for shape in [StaticShape(tokens: 0, context: 8), .init(tokens: 9, context: 8), .init(tokens: 1, context: 41)] {

@@ -109,7 +109,9 @@ public struct TargetVerification: Sendable {
     /// What is compared.
     public struct Options: Sendable {
         /// Tokens of a prefill chunk; as many precede it in the cache.
-        public var chunk = 64
+        ///
+        /// QNN 2.51's emulator cannot finalise a head of 32, 64, 96, 128 or 160 rows (out of memory), but takes 16, 48 and 256.
+        public var chunk = 48
         /// Layers to compare one by one; nil for all.
         public var layers: Range<Int>?
         /// Tokens of a window of the chained comparison.
@@ -133,7 +135,6 @@ public struct TargetVerification: Sendable {
     ) throws -> TargetVerification {
         let folder = NSTemporaryDirectory() + "dyad-verify-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let worker = try TargetWorker(library.worker)
         var result = TargetVerification(library: library, versions: [:], rows: [])
         let graph = program.graph
         let half = min(options.chunk, tokens.count / 2, (graph.maximumContext - graph.prefixTokens.count) / 2)
@@ -160,18 +161,20 @@ public struct TargetVerification: Sendable {
                 progress("\(library.rawValue), \(step.count) tokens: part \(index + 1)/\(parts.count)")
                 let exported = try ONNXExporter.writeObserved(
                     part, of: program, shape: shape, target: library.target, observing: true, to: folder)
+                // A process for each: QNN's emulator does not give back the memory of the graph before.
+                let worker = try TargetWorker(library.worker)
                 try worker.load("\(folder)/graph.onnx")
                 result.rows += try compare(program, part, exported, shape, observed, worker)
+                result.versions = worker.versions
             }
         }
-        result.versions = worker.versions
         if options.windows > 0, tokens.count >= options.context {
             progress("\(library.rawValue): the whole program")
             let target = try TargetModel(program, library: library, length: options.context, folder: folder)
             let integer = try IntegerModel(program, name: "integer")
-            let protocol_ = Perplexity(context: options.context, maximumTokens: options.context * options.windows)
-            result.integer = try protocol_.measure([integer], tokens: tokens).first
-            result.target = try protocol_.measure([target], reference: integer, tokens: tokens) {
+            let measurement = Perplexity(context: options.context, maximumTokens: options.context * options.windows)
+            result.integer = try measurement.measure([integer], tokens: tokens).first
+            result.target = try measurement.measure([target], reference: integer, tokens: tokens) {
                 progress("\(library.rawValue): \(Int($0 * 100)) % of the text")
             }.first
         }

@@ -19,7 +19,7 @@ extension ONNXExporter {
         var count = 0
         var weights = WeightFile()
         for entry in manifest.graphs {
-            let shape = StaticShape(tokens: entry.tokens, context: entry.context)
+            let shape = StaticShape(tokens: entry.tokens, context: entry.context, logits: .one)
             let lowered = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
             let (graph, _) = try lowered.legalized(for: manifest.target)
             let expected = try ONNXWriter.model(

@@ -37,9 +37,12 @@ public struct ONNXExporter: Exporter {
         let whole = ProgramPart.whole(of: program.graph)
         if let chunk {
             pieces.append(
-                Piece(file: "prefill.onnx", shape: StaticShape(tokens: chunk, context: context), part: whole))
+                Piece(
+                    file: "prefill.onnx", shape: StaticShape(tokens: chunk, context: context, logits: .one), part: whole
+                ))
         }
-        pieces.append(Piece(file: "decode.onnx", shape: StaticShape(tokens: 1, context: context), part: whole))
+        pieces.append(
+            Piece(file: "decode.onnx", shape: StaticShape(tokens: 1, context: context, logits: .one), part: whole))
         return try write(pieces, of: program, from: source, to: path)
     }
 

@@ -106,13 +106,24 @@ public struct StaticShape: Equatable, Sendable {
     public var tokens: Int
     /// Tokens that a step can see, its own included; the constant prefix comes on top.
     public var context: Int
+    /// Which of the step's tokens get logits.
+    public var logits: LogitRows
     /// Rows of cache that the host gives.
     public var past: Int { context - tokens }
 
+    /// Which tokens of a step get logits.
+    public enum LogitRows: Sendable {
+        /// Every one: what a measurement needs.
+        case all
+        /// The one whose number the input `logit_row` says: all that a prefill needs, at a fraction of the cost.
+        case one
+    }
+
     /// Creates a shape.
-    public init(tokens: Int, context: Int) {
+    public init(tokens: Int, context: Int, logits: LogitRows = .all) {
         self.tokens = tokens
         self.context = context
+        self.logits = logits
     }
 }
 

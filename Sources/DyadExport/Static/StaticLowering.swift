@@ -153,6 +153,7 @@ struct StaticLowering {
         case .layerNorm(let o): try lower(o, centred: true)
         case .linear(let o): try lower(o, to: type(of: o.output))
         case .logits(let o):
+            if shape.logits == .one, shape.tokens > 1 { try selectRow(of: o.input) }
             try lower(o, to: try logitsType(o))
             if let logits = values[o.output] { builder.output(logits) }
         case .rotary(let o): try lower(o)
@@ -246,7 +247,15 @@ struct StaticLowering {
                 builder.constant(bias, [biases.count], .perRow(.i32, scales: scales.map { scale * $0 }), biases))
         }
         values[o.output] = builder.node(
-            .fullyConnected, operands, try extents(of: graph.tensors[o.output]), output, name: name(o.output))
+            .fullyConnected, operands, [builder.shape(input)[0], weight.shape[0]], output, name: name(o.output))
+    }
+
+    /// From here on the tensor is its row `logit_row` only.
+    private mutating func selectRow(of tensor: TensorID) throws(DyadError) {
+        let row = builder.input("logit_row", [1], .index)
+        let all = try value(tensor)
+        values[tensor] = builder.node(
+            .gather, [all, row], [1, builder.shape(all)[1]], builder.type(all), suffix: "row")
     }
 
     /// The logits at u16: |w·x| ≤ |w|·|x|, and the norm before the head bounds |x| by √n · the largest gain, plus the length of its bias.
