@@ -110,7 +110,7 @@ public struct TargetVerification: Sendable {
     public struct Options: Sendable {
         /// Tokens of a prefill chunk; as many precede it in the cache.
         ///
-        /// QNN 2.51's emulator cannot finalise a head of 32, 64, 96, 128 or 160 rows (out of memory), but takes 16, 48 and 256.
+        /// QNN 2.51 cannot finalise a head of 32, 64, 96, 128 or 160 rows (see the page Exporting); 48 and 256 it can.
         public var chunk = 48
         /// Layers to compare one by one; nil for all.
         public var layers: Range<Int>?

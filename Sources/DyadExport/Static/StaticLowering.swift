@@ -80,6 +80,7 @@ struct StaticLowering {
         }
         for operation in operations {
             builder.origin = operation.name
+            if let tensor = chosenRow(before: operation) { try selectRow(of: tensor) }
             try lower(operation)
         }
         let inside = Set(operations.flatMap(\.kind.outputs))
@@ -153,7 +154,6 @@ struct StaticLowering {
         case .layerNorm(let o): try lower(o, centred: true)
         case .linear(let o): try lower(o, to: type(of: o.output))
         case .logits(let o):
-            if shape.logits == .one, shape.tokens > 1 { try selectRow(of: o.input) }
             try lower(o, to: try logitsType(o))
             if let logits = values[o.output] { builder.output(logits) }
         case .rotary(let o): try lower(o)
@@ -248,6 +248,19 @@ struct StaticLowering {
         }
         values[o.output] = builder.node(
             .fullyConnected, operands, [builder.shape(input)[0], weight.shape[0]], output, name: name(o.output))
+    }
+
+    /// What the norm before the head reads, where one row of logits is wanted: the norm of one row costs less, and HTP refuses to
+    /// widen a norm's output of 64 or 128 rows.
+    private func chosenRow(before operation: DyadGraph.Operation) -> TensorID? {
+        guard shape.logits == .one, shape.tokens > 1, case .logits(let head)? = graph.operations.last?.kind else {
+            return nil
+        }
+        switch operation.kind {
+        case .rmsNorm(let norm) where norm.output == head.input: return norm.input
+        case .layerNorm(let norm) where norm.output == head.input: return norm.input
+        default: return nil
+        }
     }
 
     /// From here on the tensor is its row `logit_row` only.
