@@ -38,6 +38,13 @@ struct Verify: ParsableCommand {
             throw DyadError(
                 .usage, subject: "--tokens", found: "\(tokens)", expected: "at least 1", remedy: "Use 32.")
         }
+        for (name, value, least) in [
+            ("--chunk", chunk, 1), ("--context", context, 2), ("--windows", windows, 0), ("--layers", layers ?? 1, 1),
+        ] where value < least {
+            throw DyadError(
+                .usage, subject: name, found: "\(value)", expected: "at least \(least)", remedy: "Leave the option out."
+            )
+        }
         let loaded = try IntegerProgram.load(program)
         if let exported {
             let count = try ONNXExporter.check(exported, against: loaded)
@@ -77,6 +84,11 @@ struct Verify: ParsableCommand {
             content = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
         }
         let ids = tokenizer.encode(content, parseSpecial: false)
+        guard text == nil || windows == 0 || ids.count >= context else {
+            throw DyadError(
+                .usage, file: text, found: "\(ids.count) tokens", expected: "at least \(context), one window",
+                remedy: "Give a longer text, a smaller --context, or --windows 0.")
+        }
         var options = TargetVerification.Options()
         (options.chunk, options.context) = (chunk, context)
         options.windows = text == nil ? 0 : windows

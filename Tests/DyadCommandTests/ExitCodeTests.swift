@@ -179,5 +179,21 @@ struct WrongArgumentTests {
         expectFailure(try dyad("verify", program, "--tokens=-1"), 64, naming: "--tokens", "-1")
         let long = String(repeating: "long ", count: 20)
         expectFailure(try dyad("verify", program, "--prompt", long, "--tokens", "100"), 1, naming: "100", "64")
+        for option in ["--chunk=0", "--context=1", "--windows=-1", "--layers=0"] {
+            let name = String(option.prefix { $0 != "=" })
+            expectFailure(try dyad("verify", program, "--against", "onnxruntime", option), 64, naming: name)
+        }
+    }
+
+    @Test("export: impossible shapes, a chip that is not one, and a folder that cannot be made")
+    func exports() throws {
+        let program = try TinyModel.quantized.get().path, folder = try Place.folder()
+        expectFailure(try dyad("export", program, "-o", folder + "/a", "--context", "65"), 65, naming: "65")
+        expectFailure(try dyad("export", program, "-o", folder + "/a", "--chunk=-1"), 65, naming: "-1 tokens")
+        expectFailure(try dyad("export", program, "-o", folder + "/a", "--format", "qnn"), 64, naming: "--target")
+        expectFailure(try dyad("export", program, "-o", "/dev/null/a"), 73, naming: "/dev/null/a")
+        expectFailure(try dyad("export", folder + "/none.dyad", "-o", folder + "/a"), 66, naming: "none.dyad")
+        expectFailure(
+            try dyad("verify", program, "--exported", folder + "/none"), 66, naming: "none/manifest.json")
     }
 }

@@ -157,6 +157,14 @@ struct PipelineTests {
         let exact = try object(dyad("verify", try program(), "--against", "exact", "--tokens", "8", "--json"))
         #expect(exact["against"]?.string == "exact")
 
+        let folder = try Place.folder() + "/exported"
+        let exported = try object(dyad("export", try program(), "-o", folder, "--chunk", "4", "--json"))
+        #expect(exported["graphs"]?.array?.count == 2)
+        for file in ["prefill.onnx", "decode.onnx", "weights.bin", "manifest.json"] {
+            #expect(exists("\(folder)/\(file)"))
+        }
+        #expect(try dyad("verify", try program(), "--exported", folder, "--tokens", "2").status == 0)
+
         let plain = try object(dyad("tokenize", try TinyModel.folder.get(), "--file", try text("a<s>"), "--json"))
         #expect(plain["token_ids"] == [97, 60, 115, 62])
         let special = try object(dyad("tokenize", try program(), "--file", try text("a<s>"), "--special", "--json"))

@@ -40,6 +40,11 @@ import Testing
             #expect(object[key] != nil, "\(key)")
         }
         #expect(object["argmax_agreement"] == nil)
+        // Only a QNN session can rule a fallback out; a CPU has none to fall back to.
+        #expect(object["cpu_fallback"] == .bool(false))
+        var plain = Self.verification
+        plain.library = .onnxruntime
+        #expect(plain.json().object?["cpu_fallback"] == .null)
         let page = Self.verification.page(of: "x.dyad")
         #expect(page.contains("a&lt;b&gt;") && !page.contains("a<b>"))
         #expect(page.contains("onnxruntime-qnn 1.2.3"))

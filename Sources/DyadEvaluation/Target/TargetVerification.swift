@@ -299,8 +299,8 @@ extension TargetVerification {
                 "versions",
                 .object(JSONObject(versions.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
             ),
-            // The session is made with the fallback disabled: had one node needed it, there would be no result.
-            ("cpu_fallback", .bool(false)), ("max_lsb", .measured(maximumSteps)),
+            // QNN's session is made with the fallback disabled: had one node needed it, there would be no result.
+            ("cpu_fallback", library.target.isHTP ? .bool(false) : .null), ("max_lsb", .measured(maximumSteps)),
             ("within_two_lsb", .measured(withinTwoSteps)),
             ("sqnr_db", .measured(rows.map(\.signalToNoise).min() ?? .infinity)),
         ])
