@@ -161,7 +161,7 @@ public struct TargetVerification: Sendable {
                 progress("\(library.rawValue), \(step.count) tokens: part \(index + 1)/\(parts.count)")
                 let exported = try ONNXExporter.writeObserved(
                     part, of: program, shape: shape, target: library.target, observing: true, to: folder)
-                // A process for each: QNN's emulator does not give back the memory of the graph before.
+                // A process for each, so that nothing a library keeps of one graph can touch the next.
                 let worker = try TargetWorker(library.worker)
                 try worker.load("\(folder)/graph.onnx")
                 result.rows += try compare(program, part, exported, shape, observed, worker)
