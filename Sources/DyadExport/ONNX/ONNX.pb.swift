@@ -10,7 +10,7 @@
 
 /// The part of the ONNX format that Dyad writes and reads back. Names and numbers are those of the ONNX specification
 /// (onnx.proto3 of opset 23, IR version 11); everything that Dyad does not use is left out.
-/// ONNX.pb.swift is made from this file by scripts/fixtures/protobuf.
+/// ONNX.pb.swift is what protoc-gen-swift of swift-protobuf 1.39.0 makes of this file: protoc --swift_out=. onnx.proto
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials

@@ -41,7 +41,9 @@ extension ONNXExporter {
     private static func manifest(of folder: String) throws(DyadError) -> Manifest {
         let path = "\(folder)/manifest.json"
         let file = try MappedFile(path)
-        let document = try JSONValue.parse(file.bytes, file: path).object ?? JSONObject()
+        // The mapping must outlive the use of its bytes.
+        let bytes = withExtendedLifetime(file) { Array(file.bytes) }
+        let document = try JSONValue.parse(String(decoding: bytes, as: UTF8.self), file: path).object ?? JSONObject()
         let malformed = DyadError(
             .malformed, file: path, found: "no target, or a graph without file, tokens or context",
             expected: "the manifest that dyad export writes", remedy: "Export the program again.")
@@ -61,7 +63,7 @@ extension ONNXExporter {
     private static func read(_ path: String) throws(DyadError) -> ONNXModel {
         let file = try MappedFile(path)
         do {
-            return try ONNXModel(serializedBytes: Data(file.bytes))
+            return try ONNXModel(serializedBytes: withExtendedLifetime(file) { Data(file.bytes) })
         } catch {
             throw DyadError(
                 .malformed, file: path, found: "\(error)", expected: "an ONNX model",
