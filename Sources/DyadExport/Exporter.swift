@@ -40,13 +40,19 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     case sm8650
     /// Snapdragon 8 Elite.
     case sm8750
+    /// LiteRT on any machine.
+    case litert
+    /// Arm's Ethos-U85 with 256 multipliers: LiteRT's form, compiled by vela.
+    case ethosU85 = "ethos-u85-256"
 
     /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
-    public var isHTP: Bool { self != .onnxruntime }
+    public var isHTP: Bool { htp != nil }
+    /// Whether it takes LiteRT's form; the others take ONNX.
+    public var isLiteRT: Bool { self == .litert || self == .ethosU85 }
     /// QNN's number of the chip and the version of its HTP.
     public var htp: (chip: Int, architecture: Int)? {
         switch self {
-        case .onnxruntime: nil
+        case .onnxruntime, .litert, .ethosU85: nil
         case .sm8650: (57, 75)
         case .sm8750: (69, 79)
         }

@@ -49,14 +49,15 @@ public struct StepInputs {
             {
                 return pastRows(cache, rows)
             }
+            let stored = program.graph.tensors.first { $0.name == input.name }?.type
             guard let values = tensor(input.name), let type = input.type.integerType,
-                values.count == input.shape.reduce(1, *)
+                let offset = stored?.offset(of: type), values.count == input.shape.reduce(1, *)
             else {
                 throw DyadError(
                     .mismatch, subject: input.name, found: "no values for this input",
                     expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
             }
-            return Self.raw(values, as: type)
+            return Self.raw(offset == 0 ? values : values.map { $0 - offset }, as: type)
         }
     }
 
@@ -105,6 +106,18 @@ extension StaticGraph.Value {
         case .i16: return widened(Int16.self)
         case .i32: return widened(Int32.self)
         case .u32, .i4, nil: return []
+        }
+    }
+}
+
+extension IntegerType {
+    /// What an integer of `other` is short of the same one in this type: 0 for the same type, 128 and 32768 for the signed form of u8 and
+    /// u16; nil for others.
+    public func offset(of other: IntegerType) -> Int32? {
+        switch (self, other) {
+        case (.u8, .i8): 128
+        case (.u16, .i16): 32768
+        default: self == other ? 0 : nil
         }
     }
 }

@@ -8,37 +8,67 @@ struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Write a program for an NPU tool chain.",
         discussion: """
-            Writes a folder: prefill.onnx and decode.onnx (quantise-dequantise form), which share weights.bin, and \
-            manifest.json with their inputs and outputs. Every tensor has an encoding, and none is invented: an operation \
-            that the target cannot execute is refused by name.
-            qnn also compiles both graphs for the chip (onnxruntime-qnn; scripts/npu) and reads back for which chip they are.
+            Writes a folder: a graph for prefill chunks, one for single steps, and manifest.json with their inputs and \
+            outputs. Every tensor has an encoding, and none is invented: an operation that the target cannot execute is \
+            refused by name.
+            onnx: prefill.onnx and decode.onnx (quantise-dequantise form), which share weights.bin.
+            qnn: these, compiled for the chip (onnxruntime-qnn; scripts/npu); which chip they are for is read back.
+            litert: prefill.tflite and decode.tflite; with --target ethos-u85-256 also compiled by vela (scripts/npu).
             """)
 
     @Argument(help: "The .dyad file.") var program: String
     @Option(name: .shortAndLong, help: "The folder to write.") var output: String
-    @Option(help: "onnx or qnn.") var format = Format.onnx
-    @Option(help: "onnxruntime, sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite).") var target =
-        ExportTarget.onnxruntime
+    @Option(help: "onnx, qnn or litert.") var format = Format.onnx
+    @Option(
+        help: """
+            onnx: onnxruntime (the default) or a chip; qnn: sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite); \
+            litert: litert (the default) or ethos-u85-256.
+            """) var target: ExportTarget?
     @Option(help: "Tokens that a step can see, at most as many as the program holds.") var context: Int?
     @Option(help: "Tokens of a prefill chunk; 0 writes the single step only.") var chunk = 128
+    @Option(help: "Write parts of at most so many layers, for models too large for one session.") var split: Int?
     @Flag(help: "Print one JSON document.") var json = false
 
-    enum Format: String, CaseIterable, ExpressibleByArgument { case onnx, qnn }
+    enum Format: String, CaseIterable, ExpressibleByArgument {
+        case onnx, qnn, litert
+
+        /// What it can be written for; the first is the default.
+        var targets: [ExportTarget] {
+            switch self {
+            case .onnx: [.onnxruntime, .sm8650, .sm8750]
+            case .qnn: [.sm8650, .sm8750]
+            case .litert: [.litert, .ethosU85]
+            }
+        }
+    }
 
     func run() throws {
         let loaded = try IntegerProgram.load(program)
         let capacity = loaded.graph.maximumContext - loaded.graph.prefixTokens.count
         let context = context ?? capacity
-        let exporter = ONNXExporter(
-            target: target, context: context, chunk: chunk == 0 ? nil : min(chunk, context))
-        guard format == .onnx || target.isHTP else {
+        let target = target ?? format.targets[0]
+        guard self.target != nil || format != .qnn, format.targets.contains(target) else {
             throw DyadError(
-                .usage, subject: "--target", found: target.rawValue, expected: "sm8650 or sm8750 for the format qnn",
-                remedy: "Name the chip.")
+                .usage, subject: "--target", found: self.target?.rawValue ?? "none",
+                expected:
+                    "\(format.targets.map(\.rawValue).joined(separator: " or ")) for the format \(format.rawValue)",
+                remedy: "Name one of them.")
         }
+        guard split ?? 1 >= 1 else {
+            throw DyadError(
+                .usage, subject: "--split", found: "\(split ?? 1)", expected: "at least 1",
+                remedy: "Leave the option out for one part.")
+        }
+        let chunk = chunk == 0 ? nil : min(chunk, context)
+        let exporter: any Exporter =
+            target.isLiteRT
+            ? LiteRTExporter(target: target, context: context, chunk: chunk, layers: split)
+            : ONNXExporter(target: target, context: context, chunk: chunk, layers: split)
         let report = try exporter.export(loaded, from: try ExportSource(path: program), to: output)
         let binaries =
             format == .qnn ? try ContextBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
+        let compiled =
+            target == .ethosU85 ? try EthosBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
         guard !json else {
             var object = report.json().object ?? JSONObject()
             object["context_binaries"] = .array(
@@ -46,6 +76,16 @@ struct Export: ParsableCommand {
                     .object(
                         JSONObject([
                             ("file", .string($0.file)), ("bytes", .integer($0.bytes)), ("chip", .string($0.chip)),
+                            ("seconds", .measured($0.seconds)),
+                        ]))
+                })
+            object["ethos_binaries"] = .array(
+                compiled.map {
+                    .object(
+                        JSONObject([
+                            ("file", .string($0.file)), ("bytes", .integer($0.bytes)),
+                            ("npu_operators", .integer($0.npuOperators)),
+                            ("cpu_operators", .integer($0.cpuOperators)),
                             ("seconds", .measured($0.seconds)),
                         ]))
                 })
@@ -59,6 +99,11 @@ struct Export: ParsableCommand {
         }
         for binary in binaries {
             try Terminal.print("\(output)/\(binary.file): \(binary.bytes) bytes, \(binary.chip)")
+        }
+        for binary in compiled {
+            try Terminal.print(
+                "\(output)/\(binary.file): \(binary.bytes) bytes, \(binary.npuOperators) operators on the Ethos-U, "
+                    + "\(binary.cpuOperators) on the CPU")
         }
         for file in report.files { try Terminal.print("\(output)/\(file.name): \(file.bytes) bytes") }
     }

@@ -13,12 +13,13 @@ struct Verify: ParsableCommand {
             reference: the runtime against the reference interpreter; every integer must be equal, or the exit code is 1.
             exact: every operation against real arithmetic on its own integer inputs; differences are reported in steps \
             of the output's encoding.
-            onnxruntime, qnn-sm8650, qnn-sm8750: the exported program in the vendor's library (Python packages; scripts/npu). Each \
+            onnxruntime, qnn-sm8650, qnn-sm8750, litert: the exported program in the vendor's library (Python packages; scripts/npu). Each \
             part is given the integer graph's own tensors; with --text, the whole program is run too.
             """)
 
     @Argument(help: "The .dyad file.") var program: String
-    @Option(help: "reference, exact, onnxruntime, qnn-sm8650 or qnn-sm8750.") var against = Opponent.program(.reference)
+    @Option(help: "reference, exact, onnxruntime, qnn-sm8650, qnn-sm8750 or litert.") var against = Opponent.program(
+        .reference)
     @Option(help: "The text whose first tokens are run.") var prompt =
         "The capital of France is Paris, a city on the river Seine."
     @Option(help: "Use at most so many tokens of the prompt.") var tokens = 32
@@ -47,7 +48,7 @@ struct Verify: ParsableCommand {
         }
         let loaded = try IntegerProgram.load(program)
         if let exported {
-            let count = try ONNXExporter.check(exported, against: loaded)
+            let count = try ExportManifest.check(exported, against: loaded)
             Terminal.note("\(exported): \(count) encodings, all weights and operations are those of the program")
         }
         let tokenizer = try Tokenizer(document: loaded.tokenizer, file: program)

@@ -76,8 +76,8 @@ struct StaticInterpreter {
         func other() -> [Double] { reals(node.inputs[1]) }
         func broadcast(_ operation: (Double, Double) -> Double) -> [Double] {
             let y = other(), small = graph.values[node.inputs[1]].shape
-            return x.indices.map { index in
-                operation(x[index], y[Self.broadcastIndex(index, shape, small)])
+            return (0..<output.reduce(1, *)).map { index in
+                operation(x[Self.broadcastIndex(index, output, shape)], y[Self.broadcastIndex(index, output, small)])
             }
         }
         switch node.operation {
@@ -104,6 +104,11 @@ struct StaticInterpreter {
         case .add: return broadcast(+)
         case .subtract: return broadcast(-)
         case .multiply: return broadcast(*)
+        case .maximum: return broadcast(max)
+        case .mean:
+            let width = shape[shape.count - 1]
+            return stride(from: 0, to: x.count, by: width).map { x[$0..<$0 + width].reduce(0, +) / Double(width) }
+        case .reciprocalRoot: return x.map { 1 / max($0, .leastNormalMagnitude).squareRoot() }
         case .sigmoid: return x.map { 1 / (1 + exp(-$0)) }
         case .relu: return x.map { max($0, 0) }
         case .gelu(let tanh):

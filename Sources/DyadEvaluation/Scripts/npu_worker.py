@@ -2,12 +2,14 @@
 
 Protocol: one JSON object a line on standard input, one a line back on the standard output that this process was started with.
 
-    {"do": "load", "model": FILE, "library": "onnxruntime" | "qnn", "chip": N, "architecture": N}
+    {"do": "load", "model": FILE, "library": "onnxruntime" | "qnn" | "litert", "chip": N, "architecture": N}
         -> {"seconds": S, "versions": {PACKAGE: VERSION}}
     {"do": "run", "inputs": {NAME: FILE}, "outputs": {NAME: FILE}}      raw little-endian numbers, shapes and types as in the model
         -> {"seconds": S}
     {"do": "compile", "model": FILE, "binary": FILE, "chip": N, "architecture": N}
         -> {"seconds": S, "bytes": N, "chips": [TEXT, ...]}             what the binary itself says it is for
+    {"do": "vela", "model": FILE, "folder": FOLDER, "accelerator": NAME}
+        -> {"seconds": S, "bytes": N, "cpu_operators": N, "npu_operators": N}
 
 A failure is {"error": TEXT} or {"missing": PACKAGE}. Nothing falls back to the CPU: a graph that QNN cannot take whole fails.
 """
@@ -15,6 +17,7 @@ A failure is {"error": TEXT} or {"missing": PACKAGE}. Nothing falls back to the 
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
@@ -59,10 +62,67 @@ def session(runtime, model, request, settings):
     return runtime.InferenceSession(model, options)
 
 
+class LiteRT:
+    """LiteRT's interpreter with one model."""
+
+    def __init__(self, model):
+        try:
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        except ImportError:
+            raise Missing("ai-edge-litert") from None
+        # Without delegates: XNNPack computes some integer operations in another way.
+        self.interpreter = Interpreter(model, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        self.runner = self.interpreter.get_signature_runner("serving_default")
+        self.inputs = self.runner.get_input_details()
+
+    def run(self, names, files):
+        import numpy
+        inputs = {name: numpy.fromfile(files[name], dtype=detail["dtype"]).reshape(detail["shape"])
+                  for name, detail in self.inputs.items()}
+        outputs = self.runner(**inputs)
+        return [outputs[name] for name in names]
+
+
+class ONNX:
+    def __init__(self, session):
+        self.session = session
+
+    def run(self, names, files):
+        import numpy
+        inputs = {value.name: numpy.fromfile(files[value.name], dtype=TYPES[value.type]).reshape(value.shape)
+                  for value in self.session.get_inputs()}
+        return self.session.run(names, inputs)
+
+
+def load(request):
+    if request["library"] == "litert":
+        return LiteRT(request["model"])
+    return ONNX(session(package("onnxruntime"), request["model"], request, {}))
+
+
+def vela(request):
+    """Compiles for an Ethos-U. (vela 5.2.0 itself fails on --show-cpu-operations with some of our graphs.)"""
+    tool = os.path.join(os.path.dirname(sys.executable), "vela")
+    if not os.path.exists(tool):
+        raise Missing("ethos-u-vela")
+    done = subprocess.run(
+        [tool, request["model"], "--accelerator-config", request["accelerator"], "--output-dir", request["folder"]],
+        capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+        raise RuntimeError(f"vela ended with {done.returncode}: {' / '.join(lines[-3:])}")
+    stem = os.path.basename(request["model"]).removesuffix(".tflite")
+    counts = {unit: re.search(unit + r" operators = (\d+)", done.stdout) for unit in ("CPU", "NPU")}
+    if not all(counts.values()):
+        raise RuntimeError("vela printed no number of operators")
+    return {"bytes": os.path.getsize(os.path.join(request["folder"], f"{stem}_vela.tflite")),
+            "cpu_operators": int(counts["CPU"][1]), "npu_operators": int(counts["NPU"][1])}
+
+
 def versions(request):
     from importlib.metadata import version
-    names = ["onnxruntime"] + (["onnxruntime-qnn"] if request["library"] == "qnn" else [])
-    return {name: version(name) for name in names}
+    names = {"qnn": ["onnxruntime", "onnxruntime-qnn"], "litert": ["ai-edge-litert"], "onnxruntime": ["onnxruntime"]}
+    return {name: version(name) for name in names[request["library"]]}
 
 
 def main():
@@ -71,23 +131,21 @@ def main():
         request = json.loads(line)
         begin = time.monotonic()
         try:
-            numpy, runtime = package("numpy"), package("onnxruntime")
+            package("numpy")
             if request["do"] == "load":
                 loaded = None  # frees the memory of the one before
-                loaded = session(runtime, request["model"], request, {})
+                loaded = load(request)
                 reply = {"versions": versions(request)}
             elif request["do"] == "run":
-                inputs = {}
-                for value in loaded.get_inputs():
-                    numbers = numpy.fromfile(request["inputs"][value.name], dtype=TYPES[value.type])
-                    inputs[value.name] = numbers.reshape(value.shape)
                 names = list(request["outputs"])
-                for name, value in zip(names, loaded.run(names, inputs)):
+                for name, value in zip(names, loaded.run(names, request["inputs"])):
                     value.tofile(request["outputs"][name])
                 reply = {}
+            elif request["do"] == "vela":
+                reply = vela(request)
             elif request["do"] == "compile":
                 request["library"] = "qnn"
-                session(runtime, request["model"], request, {
+                session(package("onnxruntime"), request["model"], request, {
                     "ep.context_enable": "1", "ep.context_file_path": request["binary"], "ep.context_embed_mode": "1"})
                 with open(request["binary"], "rb") as file:
                     content = file.read()

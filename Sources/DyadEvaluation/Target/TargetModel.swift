@@ -22,8 +22,8 @@ final class TargetModel: LanguageModel {
         vocabularySize = program.graph.vocabularySize
         shape = StaticShape(tokens: length, context: length)
         worker = try TargetWorker(library.worker)
-        let graph = try ONNXExporter.writeObserved(
-            .whole(of: program.graph), of: program, shape: shape, target: library.target, observing: false, to: folder)
+        let (file, graph) = try library.write(
+            .whole(of: program.graph), of: program, shape: shape, observing: false, to: folder)
         guard let last = graph.outputs.last(where: { graph.values[$0].shape.last == program.graph.vocabularySize })
         else {
             throw DyadError(
@@ -32,7 +32,7 @@ final class TargetModel: LanguageModel {
         }
         logits = graph.values[last]
         self.graph = graph
-        try worker.load("\(folder)/graph.onnx")
+        try worker.load(file)
     }
 
     func evaluate(window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void) throws {

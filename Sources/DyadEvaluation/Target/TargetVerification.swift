@@ -12,17 +12,36 @@ public enum TargetLibrary: String, CaseIterable, Sendable {
     case sm8650 = "qnn-sm8650"
     /// Qualcomm's HTP emulator as Snapdragon 8 Elite.
     case sm8750 = "qnn-sm8750"
+    /// LiteRT's interpreter, its own integer kernels.
+    case litert
 
     var target: ExportTarget {
         switch self {
         case .onnxruntime: .onnxruntime
         case .sm8650: .sm8650
         case .sm8750: .sm8750
+        case .litert: .litert
         }
     }
 
     var worker: TargetWorker.Library {
-        TargetWorker.Library(name: target.isHTP ? "qnn" : "onnxruntime", htp: target.htp)
+        TargetWorker.Library(name: target.isHTP ? "qnn" : rawValue, htp: target.htp)
+    }
+
+    /// Writes one graph for a comparison into `folder`.
+    ///
+    /// - Returns: the file, and the graph as written: its outputs hold the integer graph's tensors too, if they are observed.
+    func write(
+        _ part: ProgramPart, of program: IntegerProgram, shape: StaticShape, observing: Bool, to folder: String
+    ) throws(DyadError) -> (file: String, graph: StaticGraph) {
+        if target.isLiteRT {
+            let graph = try LiteRTExporter.writeObserved(
+                part, of: program, shape: shape, target: target, observing: observing, to: folder)
+            return ("\(folder)/graph.tflite", graph)
+        }
+        let graph = try ONNXExporter.writeObserved(
+            part, of: program, shape: shape, target: target, observing: observing, to: folder)
+        return ("\(folder)/graph.onnx", graph)
     }
 }
 
@@ -159,11 +178,11 @@ public struct TargetVerification: Sendable {
             let shape = StaticShape(tokens: step.count, context: step.start + step.count)
             for (index, part) in parts.enumerated() {
                 progress("\(library.rawValue), \(step.count) tokens: part \(index + 1)/\(parts.count)")
-                let exported = try ONNXExporter.writeObserved(
-                    part, of: program, shape: shape, target: library.target, observing: true, to: folder)
+                let (file, exported) = try library.write(
+                    part, of: program, shape: shape, observing: true, to: folder)
                 // A process for each, so that nothing a library keeps of one graph can touch the next.
                 let worker = try TargetWorker(library.worker)
-                try worker.load("\(folder)/graph.onnx")
+                try worker.load(file)
                 result.rows += try compare(program, part, exported, shape, observed, worker)
                 result.versions = worker.versions
             }
@@ -244,8 +263,11 @@ public struct TargetVerification: Sendable {
         _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], part: String,
         tokens: Int
     ) -> Row {
-        // The same integers mean the same, also where the exporter has folded a factor into the scale; logits differ in type.
-        let isSameType = value.type.integerType == tensor.type
+        // The same integers mean the same, also where the exporter has folded a factor into the scale, or has turned them into signed ones;
+        // logits differ in type.
+        let offset = value.type.integerType.flatMap { tensor.type.offset(of: $0) }
+        let isSameType = offset != nil
+        let found = offset.map { offset in found.map { $0 + offset } } ?? found
         let ours = tensor.encoding, theirs = isSameType ? tensor.encoding : value.type.encoding ?? tensor.encoding
         let step = Double(max(ours.scale, theirs.scale))
         var (largest, sum, near, signal, noise) = (0.0, 0.0, 0, 0.0, 0.0)

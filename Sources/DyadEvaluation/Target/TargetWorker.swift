@@ -60,7 +60,7 @@ final class TargetWorker {
     }
 
     static let installation =
-        "Install the package: scripts/npu (or name a Python that has onnxruntime and onnxruntime-qnn in DYAD_PYTHON)."
+        "Install the packages: scripts/npu (or name a Python that has those of scripts/npu-requirements.txt in DYAD_PYTHON)."
 
     private static func failure(_ found: String, _ expected: String, _ remedy: String) -> DyadError {
         DyadError(.failed, subject: "the vendor's library", found: found, expected: expected, remedy: remedy)
@@ -161,5 +161,19 @@ final class TargetWorker {
             chips = found.compactMap { if case .string(let text) = $0 { text } else { nil } }
         }
         return (Int(reply["bytes"]?.double ?? 0), chips, reply["seconds"]?.double ?? 0)
+    }
+
+    /// Compiles a LiteRT model with vela into `folder`.
+    func vela(_ model: String, to folder: String, accelerator: String) throws(DyadError) -> EthosBinary {
+        let reply = try ask([
+            ("do", .string("vela")), ("model", .string(model)), ("folder", .string(folder)),
+            ("accelerator", .string(accelerator)),
+        ])
+        let stem = model.split(separator: "/").last?.replacing(".tflite", with: "") ?? ""
+        return EthosBinary(
+            file: "\(stem)_vela.tflite", bytes: reply["bytes"]?.integer ?? 0,
+            npuOperators: reply["npu_operators"]?.integer ?? 0,
+            cpuOperators: reply["cpu_operators"]?.integer ?? 0,
+            seconds: reply["seconds"]?.double ?? 0)
     }
 }

@@ -13,14 +13,13 @@ extension ONNXExporter {
     /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor, with what was found and what the program says; `missing` or
     ///   `malformed` for a folder that cannot be read.
     public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
-        let manifest = try manifest(of: folder)
+        let manifest = try ExportManifest(of: folder)
         let weightPath = "\(folder)/\(weightFile)"
         let found = try MappedFile(weightPath)
         var count = 0
         var weights = WeightFile()
         for entry in manifest.graphs {
-            let shape = StaticShape(tokens: entry.tokens, context: entry.context, logits: .one)
-            let lowered = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
+            let lowered = try StaticLowering.lower(program, part: entry.part, shape: entry.shape)
             let (graph, _) = try lowered.legalized(for: manifest.target)
             let expected = try ONNXWriter.model(
                 of: graph, name: entry.file, weights: &weights, weightFile: weightFile, metadata: [])
@@ -31,33 +30,6 @@ extension ONNXExporter {
             count += try graph.encodingCount()
         }
         return count
-    }
-
-    private struct Manifest {
-        var target: ExportTarget
-        var graphs: [(file: String, tokens: Int, context: Int)]
-    }
-
-    private static func manifest(of folder: String) throws(DyadError) -> Manifest {
-        let path = "\(folder)/manifest.json"
-        let file = try MappedFile(path)
-        // The mapping must outlive the use of its bytes.
-        let bytes = withExtendedLifetime(file) { Array(file.bytes) }
-        let document = try JSONValue.parse(String(decoding: bytes, as: UTF8.self), file: path).object ?? JSONObject()
-        let malformed = DyadError(
-            .malformed, file: path, found: "no target, or a graph without file, tokens or context",
-            expected: "the manifest that dyad export writes", remedy: "Export the program again.")
-        guard let target = document["target"]?.string.flatMap(ExportTarget.init(rawValue:)),
-            let entries = document["graphs"]?.array
-        else { throw malformed }
-        var graphs: [(file: String, tokens: Int, context: Int)] = []
-        for entry in entries {
-            guard let object = entry.object, let file = object["file"]?.string, !file.contains("/"),
-                let tokens = object["tokens"]?.integer, let context = object["context"]?.integer
-            else { throw malformed }
-            graphs.append((file, tokens, context))
-        }
-        return Manifest(target: target, graphs: graphs)
     }
 
     private static func read(_ path: String) throws(DyadError) -> ONNXModel {

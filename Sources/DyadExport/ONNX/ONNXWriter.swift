@@ -232,6 +232,7 @@ struct ONNXWriter {
         case .add: addNode("Add", inputs, result)
         case .subtract: addNode("Sub", inputs, result)
         case .multiply: addNode("Mul", inputs, result)
+        case .maximum: addNode("Max", inputs, result)
         case .sigmoid: addNode("Sigmoid", inputs, result)
         case .relu: addNode("Relu", inputs, result)
         case .gelu(let tanh):
@@ -244,6 +245,11 @@ struct ONNXWriter {
         case .layerNorm(let epsilon):
             let attributes = [Self.attribute("axis", -1), Self.attribute("epsilon", epsilon)]
             addNode("LayerNormalization", inputs, result, attributes)
+        case .mean:
+            addNode("ReduceMean", inputs + [integers([-1])], result, [Self.attribute("keepdims", 1)])
+        case .reciprocalRoot:
+            addNode("Sqrt", inputs, "\(output.name).root")
+            addNode("Reciprocal", ["\(output.name).root"], result)
         case .reshape: addNode("Reshape", inputs + [integers(output.shape)], result)
         case .transpose(let axes): addNode("Transpose", inputs, result, [Self.attribute("perm", axes)])
         case .concatenate(let axis): addNode("Concat", inputs, result, [Self.attribute("axis", axis)])

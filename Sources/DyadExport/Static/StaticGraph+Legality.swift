@@ -17,7 +17,7 @@ extension StaticGraph {
                 if let rewrite = graph.growSmallWeights(of: node) { rewrites.append(rewrite) }
             }
         }
-        return (graph, rewrites)
+        return target.isLiteRT ? try SignedRewriter.rewrite(graph) : (graph, rewrites)
     }
 
     /// The number of values and constants that have an encoding.

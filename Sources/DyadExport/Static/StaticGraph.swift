@@ -45,7 +45,7 @@ public struct StaticGraph: Sendable {
         case fullyConnected
         /// Matrices on the last two axes; the second input may be a constant with one scale.
         case matmul
-        case add, subtract, multiply
+        case add, subtract, multiply, maximum
         case sigmoid, relu
         case gelu(tanh: Bool)
         /// Over the last axis.
@@ -55,6 +55,10 @@ public struct StaticGraph: Sendable {
         /// Over the last axis; the second input is the gain, the third of a layerNorm the bias.
         case rmsNorm(epsilon: Float)
         case layerNorm(epsilon: Float)
+        /// Over the last axis, which becomes 1.
+        case mean
+        /// 1/√x; the largest number of the output's type for 0.
+        case reciprocalRoot
         case reshape
         case transpose([Int])
         case concatenate(axis: Int)
@@ -146,6 +150,16 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
     /// All of a program.
     public static func whole(of graph: IntegerGraph) -> ProgramPart {
         ProgramPart(embeds: true, layers: 0..<graph.layerCount, hasHead: true)
+    }
+
+    /// The program cut at layer boundaries: the embedding with the first `layers` layers, and so on; the head with the last.
+    public static func parts(of graph: IntegerGraph, layers: Int) -> [ProgramPart] {
+        let count = graph.layerCount, size = max(layers, 1)
+        guard count > size else { return [.whole(of: graph)] }
+        return stride(from: 0, to: count, by: size).map { first in
+            ProgramPart(
+                embeds: first == 0, layers: first..<min(first + size, count), hasHead: first + size >= count)
+        }
     }
 
     /// Whether an operation belongs to it.

@@ -1,0 +1,31 @@
+import DyadExport
+import DyadFormats
+
+/// A graph compiled by vela for an Arm Ethos-U. It was not executed: no simulator of Ethos-U is at hand.
+public struct EthosBinary: Sendable {
+    /// The file, beside the graph.
+    public var file: String
+    /// Its size.
+    public var bytes: Int
+    /// Operators that run on the Ethos-U, in vela's own lowered graph.
+    public var npuOperators: Int
+    /// Operators that vela leaves to the CPU.
+    public var cpuOperators: Int
+    /// How long it took.
+    public var seconds: Double
+
+    /// Compiles the graphs of an exported folder: `decode.tflite` becomes `decode_vela.tflite`.
+    ///
+    /// - Throws: ``DyadError``: `missing` for the Python package, `failed` with vela's last words.
+    public static func compile(
+        _ report: ExportReport, in folder: String, for target: ExportTarget, progress: (String) -> Void = { _ in }
+    ) throws(DyadError) -> [EthosBinary] {
+        let worker = try TargetWorker(TargetWorker.Library(name: "vela"))
+        var binaries: [EthosBinary] = []
+        for graph in report.graphs {
+            progress("\(graph.file): compiling for \(target.rawValue)")
+            binaries.append(try worker.vela("\(folder)/\(graph.file)", to: folder, accelerator: target.rawValue))
+        }
+        return binaries
+    }
+}

@@ -1,0 +1,133 @@
+import DyadFormats
+import DyadGraph
+import Foundation
+
+/// A static graph of an export, and its file.
+struct ExportPiece {
+    var file: String
+    var shape: StaticShape
+    var part: ProgramPart
+
+    /// Prefill chunks, unless `chunk` is nil, and single steps: of the whole program, or of parts of at most `layers` layers.
+    static func steps(
+        of program: IntegerProgram, context: Int, chunk: Int?, layers: Int?, ending: String
+    ) -> [ExportPiece] {
+        let parts = ProgramPart.parts(of: program.graph, layers: layers ?? program.graph.layerCount)
+        func pieces(_ name: String, _ tokens: Int) -> [ExportPiece] {
+            parts.enumerated().map { index, part in
+                ExportPiece(
+                    file: parts.count == 1 ? "\(name).\(ending)" : "\(name)-\(index + 1).\(ending)",
+                    shape: StaticShape(tokens: tokens, context: context, logits: .one), part: part)
+            }
+        }
+        return (chunk.map { pieces("prefill", $0) } ?? []) + pieces("decode", 1)
+    }
+}
+
+/// `manifest.json`: what the files of an export are, for a runner and for a comparison.
+public struct ExportManifest {
+    let target: ExportTarget
+    let source: ExportSource
+    let graphs: [ExportPiece]
+
+    /// Reads the manifest of a folder.
+    ///
+    /// - Throws: ``DyadError`` `missing`, or `malformed` for one that `dyad export` did not write.
+    init(of folder: String) throws(DyadError) {
+        let path = "\(folder)/manifest.json"
+        let file = try MappedFile(path)
+        // The mapping must outlive the use of its bytes.
+        let bytes = withExtendedLifetime(file) { Array(file.bytes) }
+        let document = try JSONValue.parse(String(decoding: bytes, as: UTF8.self), file: path).object ?? JSONObject()
+        let malformed = DyadError(
+            .malformed, file: path,
+            found: "no target, source or graphs, or a graph without file, tokens, context or part",
+            expected: "the manifest that dyad export writes", remedy: "Export the program again.")
+        guard let target = document["target"]?.string.flatMap(ExportTarget.init(rawValue:)),
+            let name = document["source"]?.string, let sha256 = document["source_sha256"]?.string,
+            let entries = document["graphs"]?.array
+        else { throw malformed }
+        (self.target, source) = (target, ExportSource(name: name, sha256: sha256))
+        var graphs: [ExportPiece] = []
+        for entry in entries {
+            guard let object = entry.object, let file = object["file"]?.string, !file.contains("/"),
+                let tokens = object["tokens"]?.integer, let context = object["context"]?.integer,
+                let first = object["first_layer"]?.integer, let end = object["end_layer"]?.integer, first <= end,
+                let embeds = object["embeds"]?.bool, let hasHead = object["has_head"]?.bool
+            else { throw malformed }
+            graphs.append(
+                ExportPiece(
+                    file: file, shape: StaticShape(tokens: tokens, context: context, logits: .one),
+                    part: ProgramPart(embeds: embeds, layers: first..<end, hasHead: hasHead)))
+        }
+        self.graphs = graphs
+    }
+
+    static func makeFolder(_ path: String) throws(DyadError) {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw DyadError(
+                .cannotWrite, file: path, found: error.localizedDescription, expected: "a folder that can be made",
+                remedy: "Name a folder where you may write.")
+        }
+    }
+
+    /// Writes the manifest; the last file of an export.
+    static func write(
+        _ entries: [JSONValue], of program: IntegerProgram, from source: ExportSource, target: ExportTarget,
+        to path: String
+    ) throws(DyadError) -> (name: String, bytes: Int) {
+        let manifest = JSONValue.object(
+            JSONObject([
+                ("source", .string(source.name)), ("source_sha256", .string(source.sha256)),
+                ("target", .string(target.rawValue)), ("vocabulary_size", .integer(program.graph.vocabularySize)),
+                ("prefix_tokens", .array(program.graph.prefixTokens.map { .integer(Int($0)) })),
+                ("graphs", .array(entries)),
+            ])
+        ).text()
+        try AtomicFile.write("\(path)/manifest.json", text: manifest + "\n")
+        return ("manifest.json", manifest.utf8.count + 1)
+    }
+
+    /// The inputs and outputs of a graph, for a runner.
+    static func entry(_ graph: StaticGraph, _ piece: ExportPiece) -> JSONValue {
+        func entries(_ ids: [Int]) -> JSONValue {
+            .array(
+                ids.map { id in
+                    let value = graph.values[id]
+                    var object = JSONObject([
+                        ("name", .string(value.name)), ("shape", .array(value.shape.map(JSONValue.integer))),
+                    ])
+                    switch value.type {
+                    case .quantized(let type, let encoding):
+                        object["type"] = .string(type.rawValue)
+                        object["scale"] = .measured(Double(encoding.scale))
+                        object["zero_point"] = .integer(Int(encoding.zeroPoint))
+                    case .index: object["type"] = .string("i32")
+                    case .condition: object["type"] = .string("bool")
+                    case .perRow, .float: object["type"] = .string("f32")
+                    }
+                    return .object(object)
+                })
+        }
+        return .object(
+            JSONObject([
+                ("file", .string(piece.file)), ("tokens", .integer(piece.shape.tokens)),
+                ("context", .integer(piece.shape.context)), ("past", .integer(piece.shape.past)),
+                ("embeds", .bool(piece.part.embeds)), ("first_layer", .integer(piece.part.layers.lowerBound)),
+                ("end_layer", .integer(piece.part.layers.upperBound)), ("has_head", .bool(piece.part.hasHead)),
+                ("inputs", entries(graph.inputs)), ("outputs", entries(graph.outputs)),
+            ]))
+    }
+}
+
+extension ExportSource {
+    /// What a written graph says of itself.
+    func metadata(_ target: ExportTarget, _ shape: StaticShape) -> [(String, String)] {
+        [
+            ("dyad.source", name), ("dyad.source_sha256", sha256), ("dyad.target", target.rawValue),
+            ("dyad.tokens", String(shape.tokens)), ("dyad.context", String(shape.context)),
+        ]
+    }
+}
