@@ -112,6 +112,10 @@ struct Verify: ParsableCommand {
                 layer.withinTwoSteps * 100)
             try Terminal.print("\(figures)  \(layer.tokens) tokens  \(layer.part)")
         }
+        try Terminal.print(
+            String(
+                format: "what leaves a layer, within one step of 8 bits: %.3f %% in the worst layer",
+                result.outputsWithinOneCoarseStep * 100))
         if let integer = result.integer, let target = result.target {
             try Terminal.print(
                 String(

@@ -68,6 +68,10 @@ public struct TargetVerification: Sendable {
         public var meanSteps: Double
         /// Share of values at most two steps away.
         public var withinTwoSteps: Double
+        /// Whether the tensor leaves the part.
+        public var isOutput: Bool
+        /// Share of values at most one step away, or, at 16 bit, one 255th of the range: as much as a step at 8 bit.
+        public var withinOneCoarseStep: Double
         /// Signal to difference, in decibels of power; infinite where equal.
         public var signalToNoise: Double
     }
@@ -124,6 +128,17 @@ public struct TargetVerification: Sendable {
     public var maximumSteps: Double { layers.map(\.maximumSteps).max() ?? 0 }
     /// The smallest share, over the layers, of 8-bit values at most two steps away.
     public var withinTwoSteps: Double { layers.map(\.withinTwoSteps).min() ?? 1 }
+
+    /// The smallest share, over the layers, of what leaves a layer that is at most one step of 8 bits away.
+    public var outputsWithinOneCoarseStep: Double {
+        var sums: [String: (near: Double, count: Double)] = [:]
+        for row in rows where row.isOutput && row.part.hasPrefix("layers.") {
+            let sum = sums["\(row.part) \(row.tokens)"] ?? (0, 0)
+            let count = Double(row.values)
+            sums["\(row.part) \(row.tokens)"] = (sum.near + row.withinOneCoarseStep * count, sum.count + count)
+        }
+        return sums.values.map { $0.near / $0.count }.min() ?? 1
+    }
 
     /// What is compared.
     public struct Options: Sendable {
@@ -247,14 +262,17 @@ public struct TargetVerification: Sendable {
         let names = exported.outputs.map { exported.values[$0].name }
         let (outputs, _) = try worker.run(inputs, outputs: names)
         var rows: [Row] = []
+        let leaving = part.outputs(of: program.graph)
         for id in exported.outputs {
             let value = exported.values[id]
-            guard let tensor = program.graph.tensors.first(where: { $0.name == value.name }),
+            guard let number = program.graph.tensors.firstIndex(where: { $0.name == value.name }),
                 let expected = observed.tensors[value.name], let bytes = outputs[value.name]
             else { continue }
             let name = part.embeds ? "embedding" : part.hasHead ? "head" : "layers.\(part.layers.lowerBound)"
-            rows.append(
-                row(tensor, expected, value, value.integers(bytes), part: name, tokens: shape.tokens))
+            var row = row(
+                program.graph.tensors[number], expected, value, value.integers(bytes), part: name, tokens: shape.tokens)
+            row.isOutput = leaving.contains(number)
+            rows.append(row)
         }
         return rows
     }
@@ -270,7 +288,8 @@ public struct TargetVerification: Sendable {
         let found = offset.map { offset in found.map { $0 + offset } } ?? found
         let ours = tensor.encoding, theirs = isSameType ? tensor.encoding : value.type.encoding ?? tensor.encoding
         let step = Double(max(ours.scale, theirs.scale))
-        var (largest, sum, near, signal, noise) = (0.0, 0.0, 0, 0.0, 0.0)
+        var (largest, sum, near, nearer, signal, noise) = (0.0, 0.0, 0, 0, 0.0, 0.0)
+        let coarse: Double = value.type.integerType?.bitWidth == 16 ? 257 : 1
         for (a, b) in zip(expected, found) {
             let real = Double(a - ours.zeroPoint) * Double(ours.scale)
             let difference = Double(b - theirs.zeroPoint) * Double(theirs.scale) - real
@@ -279,6 +298,7 @@ public struct TargetVerification: Sendable {
             largest = max(largest, steps)
             sum += steps
             if steps <= 2 { near += 1 }
+            if steps <= coarse { nearer += 1 }
             signal += real * real
             noise += difference * difference
         }
@@ -289,12 +309,13 @@ public struct TargetVerification: Sendable {
             part: part, tensor: tensor.name, tokens: tokens, bits: value.type.integerType?.bitWidth ?? 0,
             values: expected.count,
             maximumSteps: largest, meanSteps: sum / count, withinTwoSteps: Double(near) / count,
-            signalToNoise: 10 * log10(signal / noise))
+            isOutput: false, withinOneCoarseStep: Double(nearer) / count, signalToNoise: 10 * log10(signal / noise))
     }
 }
 
 extension TargetVerification {
-    /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own), `sqnr_db` (the worst), of
+    /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own),
+    /// `outputs_within_one_coarse_lsb` (the worst layer's outputs, 16-bit ones in steps of 8 bits), `sqnr_db` (the worst), of
     /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`; `layers`, and `rows` for the tensors.
     public func json() -> JSONValue {
         let list = rows.map { row in
@@ -304,6 +325,7 @@ extension TargetVerification {
                     ("bits", .integer(row.bits)),
                     ("values", .integer(row.values)), ("max_lsb", .measured(row.maximumSteps)),
                     ("mean_lsb", .measured(row.meanSteps)), ("within_two_lsb", .measured(row.withinTwoSteps)),
+                    ("is_output", .bool(row.isOutput)), ("within_one_coarse_lsb", .measured(row.withinOneCoarseStep)),
                     ("sqnr_db", .measured(row.signalToNoise)),
                 ]))
         }
@@ -324,6 +346,7 @@ extension TargetVerification {
             // QNN's session is made with the fallback disabled: had one node needed it, there would be no result.
             ("cpu_fallback", library.target.isHTP ? .bool(false) : .null), ("max_lsb", .measured(maximumSteps)),
             ("within_two_lsb", .measured(withinTwoSteps)),
+            ("outputs_within_one_coarse_lsb", .measured(outputsWithinOneCoarseStep)),
             ("sqnr_db", .measured(rows.map(\.signalToNoise).min() ?? .infinity)),
         ])
         if let integer, let target {

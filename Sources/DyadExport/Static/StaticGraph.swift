@@ -162,6 +162,21 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
         }
     }
 
+    /// What leaves it: tensors that other parts read, rows for the caches, logits.
+    public func outputs(of graph: IntegerGraph) -> Set<TensorID> {
+        let own = graph.operations.filter(contains)
+        let made = Set(own.flatMap(\.kind.outputs))
+        let read = Set(graph.operations.filter { !contains($0) }.flatMap(\.kind.inputs))
+        let kept = own.flatMap { operation -> [TensorID] in
+            switch operation.kind {
+            case .cacheAppend(let append): [append.input]
+            case .logits(let logits): [logits.output]
+            default: []
+            }
+        }
+        return made.intersection(read.union(kept))
+    }
+
     /// Whether an operation belongs to it.
     func contains(_ operation: DyadGraph.Operation) -> Bool {
         if let layer = operation.layer { return layers.contains(layer) }

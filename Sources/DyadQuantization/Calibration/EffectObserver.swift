@@ -5,8 +5,10 @@ import DyadTransformer
 /// Weights values by what their error does, for `range: effect`.
 ///
 /// The feed-forward product is f(gate)·up: an error of `up` counts f(gate)² times, one of f(gate) counts up² times, and an
-/// error of the gate is that of f, whose left side is flat; all relative to the residual stream at the token's position. A score is q·k: an error of a key's channel counts with the mean
-/// square of the queries' channel, and the reverse. The factors are seen after the values that they weigh, so values wait here.
+/// error of the gate is that of f, whose left side is flat. These, and errors of what down_proj reads, count relative to the
+/// residual stream at the token's position: a token on which a layer writes massive activations is one token, and a range that
+/// holds them is lost for all others. A score is q·k: an error of a key's channel counts with the mean square of the queries'
+/// channel, and the reverse. The factors are seen after the values that they weigh, so values wait here.
 final class EffectObserver {
     private let configuration: DecoderConfiguration
     private var waiting: [SiteKey.Site: Tensor] = [:]
@@ -25,7 +27,7 @@ final class EffectObserver {
     func parts(_ key: SiteKey, _ x: Tensor) throws -> [Part] {
         let gated = configuration.gated
         switch key.site {
-        case .gateOutput, .upOutput, .activationOutput:
+        case .gateOutput, .upOutput, .activationOutput, .product, .downInput:
             guard gated else { return [(key, x, nil)] }
             waiting[key.site] = x
             return []
@@ -33,18 +35,25 @@ final class EffectObserver {
             waiting[key.site] = x
             return [(key, x, nil)]
         case .downOutput:
-            guard gated, let gate = waiting.removeValue(forKey: .gateOutput),
-                let up = waiting.removeValue(forKey: .upOutput),
-                let active = waiting.removeValue(forKey: .activationOutput),
-                let stream = waiting.removeValue(forKey: .attentionResidual)
-            else { return [(key, x, nil)] }
-            let share = try positionWeights(stream: stream, output: x)
-            let squares = try up.square() * share
-            return [
-                (SiteKey(.gateOutput, layer: key.layer), gate, squares),
-                (SiteKey(.upOutput, layer: key.layer), up, try active.square() * share),
-                (SiteKey(.activationOutput, layer: key.layer), active, squares), (key, x, nil),
-            ]
+            guard gated else { return [(key, x, nil)] }
+            let sites: [SiteKey.Site] = [.gateOutput, .upOutput, .activationOutput, .product, .downInput]
+            let values = sites.compactMap { site in waiting.removeValue(forKey: site).map { (site, $0) } }
+            let stream = waiting.removeValue(forKey: .attentionResidual)
+            let share = try stream.map { try positionWeights(stream: $0, output: x) }
+            let factors = Dictionary(uniqueKeysWithValues: values)
+            return try values.map { site, values in
+                // Without an online rotation the product is what down_proj reads.
+                let factor: Tensor? =
+                    switch site {
+                    case .gateOutput, .activationOutput: factors[.upOutput]
+                    case .upOutput: factors[.activationOutput]
+                    default: nil
+                    }
+                let weights = try share.map { share in
+                    try factor.map { try $0.square() * share } ?? share.expand(values.shape)
+                }
+                return (SiteKey(site, layer: key.layer), values, weights)
+            } + [(key, x, nil)]
         case .qOutput, .kOutput, .qRotated:
             // With norms between, the error of what the linears put out acts through them.
             if configuration.queryKeyNorm, key.site != .qRotated { return [(key, x, nil)] }
