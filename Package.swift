@@ -34,7 +34,8 @@ let package = Package(
         .target(
             name: "DyadExport",
             dependencies: [
-                "DyadGraph", "DyadFormats", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "DyadCheckpoint", "DyadGraph", "DyadFormats",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["ONNX/onnx.proto"]),
         .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadTokenizer"]),
@@ -93,7 +94,7 @@ let package = Package(
         .testTarget(
             name: "DyadExportTests",
             dependencies: [
-                "DyadTestSupport", "DyadExport", "DyadGraph", "DyadFormats",
+                "DyadTestSupport", "DyadExport", "DyadCheckpoint", "DyadGraph", "DyadFormats",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ]),
         .testTarget(
@@ -107,7 +108,7 @@ let package = Package(
         .testTarget(
             name: "DyadEvaluationTests",
             dependencies: [
-                "DyadTestSupport", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadTestSupport", "DyadEvaluation", "DyadExport", "DyadQuantization", "DyadTransformer", "DyadTensor",
                 "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(

@@ -14,11 +14,13 @@ struct Export: ParsableCommand {
             onnx: prefill.onnx and decode.onnx (quantise-dequantise form), which share weights.bin.
             qnn: these, compiled for the chip (onnxruntime-qnn; scripts/npu); which chip they are for is read back.
             litert: prefill.tflite and decode.tflite; with --target ethos-u85-256 also compiled by vela (scripts/npu).
+            gguf: one file instead, the weights for llama.cpp, of a program whose rotations are folded; --template names a \
+            GGUF file of the same model, for its settings and its tokenizer.
             """)
 
     @Argument(help: "The .dyad file.") var program: String
-    @Option(name: .shortAndLong, help: "The folder to write.") var output: String
-    @Option(help: "onnx, qnn or litert.") var format = Format.onnx
+    @Option(name: .shortAndLong, help: "The folder to write; for gguf the file.") var output: String
+    @Option(help: "onnx, qnn, litert or gguf.") var format = Format.onnx
     @Option(
         help: """
             onnx: onnxruntime (the default) or a chip; qnn: sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite); \
@@ -27,10 +29,11 @@ struct Export: ParsableCommand {
     @Option(help: "Tokens that a step can see, at most as many as the program holds.") var context: Int?
     @Option(help: "Tokens of a prefill chunk; 0 writes the single step only.") var chunk = 128
     @Option(help: "Write parts of at most so many layers, for models too large for one session.") var split: Int?
+    @Option(help: "gguf: a GGUF file of the same model.") var template: String?
     @Flag(help: "Print one JSON document.") var json = false
 
     enum Format: String, CaseIterable, ExpressibleByArgument {
-        case onnx, qnn, litert
+        case onnx, qnn, litert, gguf
 
         /// What it can be written for; the first is the default.
         var targets: [ExportTarget] {
@@ -38,12 +41,14 @@ struct Export: ParsableCommand {
             case .onnx: [.onnxruntime, .sm8650, .sm8750]
             case .qnn: [.sm8650, .sm8750]
             case .litert: [.litert, .ethosU85]
+            case .gguf: []
             }
         }
     }
 
     func run() throws {
         let loaded = try IntegerProgram.load(program)
+        guard format != .gguf else { return try exportGGUF(loaded) }
         let capacity = loaded.graph.maximumContext - loaded.graph.prefixTokens.count
         let context = context ?? capacity
         let target = target ?? format.targets[0]
@@ -69,6 +74,22 @@ struct Export: ParsableCommand {
             format == .qnn ? try ContextBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
         let compiled =
             target == .ethosU85 ? try EthosBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
+        try show(report, binaries, compiled)
+    }
+
+    private func exportGGUF(_ loaded: IntegerProgram) throws {
+        guard let template else {
+            throw DyadError(
+                .usage, subject: "--template", found: "none", expected: "a GGUF file of the same model",
+                remedy: "Name the file that was quantised, or any GGUF of that model.")
+        }
+        let report = try GGUFExporter(template: template).export(
+            loaded, from: try ExportSource(path: program), to: output)
+        guard !json else { return try Terminal.print(report.json().text()) }
+        for file in report.files { try Terminal.print("\(output): \(file.bytes) bytes") }
+    }
+
+    private func show(_ report: ExportReport, _ binaries: [ContextBinary], _ compiled: [EthosBinary]) throws {
         guard !json else {
             var object = report.json().object ?? JSONObject()
             object["context_binaries"] = .array(

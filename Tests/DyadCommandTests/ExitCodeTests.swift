@@ -191,6 +191,11 @@ struct WrongArgumentTests {
         expectFailure(try dyad("export", program, "-o", folder + "/a", "--context", "65"), 65, naming: "65")
         expectFailure(try dyad("export", program, "-o", folder + "/a", "--chunk=-1"), 65, naming: "-1 tokens")
         expectFailure(try dyad("export", program, "-o", folder + "/a", "--format", "qnn"), 64, naming: "--target")
+        expectFailure(try dyad("export", program, "-o", folder + "/a", "--format", "gguf"), 64, naming: "--template")
+        expectFailure(
+            try dyad("export", program, "-o", folder + "/a", "--format", "litert", "--target", "sm8650"), 64,
+            naming: "ethos-u85-256")
+        expectFailure(try dyad("export", program, "-o", folder + "/a", "--split", "0"), 64, naming: "--split")
         expectFailure(try dyad("export", program, "-o", "/dev/null/a"), 73, naming: "/dev/null/a")
         expectFailure(try dyad("export", folder + "/none.dyad", "-o", folder + "/a"), 66, naming: "none.dyad")
         expectFailure(

@@ -165,6 +165,13 @@ struct PipelineTests {
         }
         #expect(try dyad("verify", try program(), "--exported", folder, "--tokens", "2").status == 0)
 
+        let litert = try Place.folder() + "/litert"
+        let models = try object(
+            dyad("export", try program(), "-o", litert, "--format", "litert", "--chunk", "4", "--split", "1", "--json"))
+        #expect((models["graphs"]?.array?.count ?? 0) > 2)
+        #expect(exists("\(litert)/decode-1.tflite"))
+        #expect(try dyad("verify", try program(), "--exported", litert, "--tokens", "2").status == 0)
+
         let plain = try object(dyad("tokenize", try TinyModel.folder.get(), "--file", try text("a<s>"), "--json"))
         #expect(plain["token_ids"] == [97, 60, 115, 62])
         let special = try object(dyad("tokenize", try program(), "--file", try text("a<s>"), "--special", "--json"))

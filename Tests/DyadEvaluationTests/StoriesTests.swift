@@ -1,8 +1,11 @@
 import DyadCheckpoint
 import DyadEvaluation
+import DyadExport
+import DyadFormats
 import DyadGraph
 import DyadQuantization
 import DyadRuntime
+import DyadTensor
 import DyadTokenizer
 import DyadTransformer
 import Foundation
@@ -50,6 +53,72 @@ import Testing
             // Min–max ranges grow with the text they have seen.
             #expect(report.integer.perplexity < (recipe == "rtn-w8a8" ? 1.1 : 1.05) * report.folded.perplexity)
             #expect(abs(report.integer.perplexity / report.simulated.perplexity - 1) < 0.005)
+        }
+    }
+
+    /// A GGUF file holds the program's weights, integer by integer, and read back it is the float model but for their rounding.
+    @Test(arguments: ["folded-w8a8", "folded-w4a8"])
+    func aGGUFFileHoldsTheProgramsWeights(recipe: String) throws {
+        try quantized(recipe, samples: 12) { decoder, program, report in
+            try withFolder { folder in
+                let configuration = decoder.configuration
+                let template = folder.appending(path: "template.gguf").plainPath
+                let path = folder.appending(path: "out.gguf").plainPath
+                try GGUFWriter.write(
+                    template,
+                    metadata: [
+                        ("general.architecture", .string("llama")),
+                        ("llama.block_count", .uint32(UInt32(configuration.layerCount))),
+                        ("llama.embedding_length", .uint32(UInt32(configuration.hiddenSize))),
+                        ("llama.feed_forward_length", .uint32(UInt32(configuration.intermediateSize))),
+                        ("llama.attention.head_count", .uint32(UInt32(configuration.headCount))),
+                        ("llama.attention.head_count_kv", .uint32(UInt32(configuration.keyValueHeadCount))),
+                        ("llama.attention.layer_norm_rms_epsilon", .float32(Float(configuration.normEpsilon))),
+                        ("llama.context_length", .uint32(UInt32(configuration.maximumPositions))),
+                    ], tensors: [])
+                let source = try ExportSource(path: report.output)
+                _ = try GGUFExporter(template: template).export(program, from: source, to: path)
+                let read = try Checkpoint.open(path)
+                var linears = 0
+                for operation in program.graph.operations {
+                    guard case .linear(let linear) = operation.kind else { continue }
+                    linears += 1
+                    let integers = try program.weights(of: linear.weight)
+                    let scales = try program.floats(of: linear.scales)
+                    let found = try read.floats("model.\(operation.name).weight")
+                    let columns = integers.count / scales.count
+                    #expect(found.count == integers.count)
+                    for (index, value) in found.enumerated() {
+                        let scale = scales[index / columns]
+                        let stored = columns % 32 == 0 ? Float(Float16(scale)) : scale
+                        guard value == Float(integers[index]) * stored else {
+                            Issue.record("\(operation.name): weight \(index) is \(value)")
+                            break
+                        }
+                    }
+                }
+                #expect(linears == 7 * configuration.layerCount)
+                // The whole model: rotated, so only its function can be compared.
+                let exported = try Decoder(checkpoint: read)
+                let prompt = [1] + program.graph.prefixTokens
+                func logits(_ decoder: Decoder) throws -> [Float] {
+                    try withNoGrad { try decoder.forward([prompt + [403, 261]]) }.toArray(Float.self)
+                }
+                let (a, b) = (try logits(decoder), try logits(exported))
+                let error = zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+                let power = a.reduce(0) { $0 + $1 * $1 }
+                #expect(error < (recipe == "folded-w8a8" ? 0.0005 : 0.05) * power)
+            }
+        }
+    }
+
+    @Test func aRotationAtRunTimeIsNoGGUF() throws {
+        try quantized("static-w8a8", samples: 4) { _, program, report in
+            let error = #expect(throws: DyadError.self) {
+                _ = try GGUFExporter(template: "none.gguf").export(
+                    program, from: ExportSource(path: report.output), to: "/dev/null/none")
+            }
+            #expect(error?.subject == "layers.0.mlp.hadamard")
         }
     }
 

@@ -11,7 +11,8 @@ import Testing
     ) -> TargetVerification.Row {
         .init(
             part: part, tensor: tensor, tokens: 4, bits: bits, values: values, maximumSteps: largest, meanSteps: mean,
-            withinTwoSteps: near, signalToNoise: 30)
+            withinTwoSteps: near, isOutput: false, withinOneCoarseStep: near,
+            signalToNoise: 30)
     }
 
     private static let verification = TargetVerification(
