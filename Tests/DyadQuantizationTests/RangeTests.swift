@@ -157,6 +157,45 @@ private func gaussian(_ count: Int) -> [Float] {
         #expect(effect.scores < plain.scores)
     }
 
+    /// One token on which a layer writes massive activations does not make the range of what down_proj reads.
+    @Test(.needsTorch) func aTokenWithMassiveActivationsCountsAsOneToken() throws {
+        let decoder = try tinyDecoder()
+        let observer = EffectObserver(decoder.configuration)
+        let (tokens, width, hidden) = (512, 96, 48)
+        func tensor(_ width: Int, massive: Float) throws -> Tensor {
+            var values: [Float] = gaussian(tokens * width)
+            for channel in 0..<width { values[channel] *= massive }
+            return try Tensor(values, shape: [1, tokens, width])
+        }
+        func range(_ parts: [EffectObserver.Part]) throws -> Double {
+            let part = try #require(parts.first { $0.key.site == .downInput })
+            var histogram = StreamingHistogram()
+            let (low, high) = try part.values.extrema()
+            histogram.widen(minimum: Float(low), maximum: Float(high))
+            let (bins, limit) = (StreamingHistogram.binCount, Double(histogram.limit))
+            let weights = try part.weights ?? part.values.onesLike()
+            histogram.add(
+                try part.values.histogram(weights: weights, bins: bins, from: -limit, to: limit).toArray(Double.self))
+            return Double(RangeSearch.encoding(histogram, grid: .unsigned8, rule: .effect).scale) * 255
+        }
+        func parts(stream: Tensor?) throws -> [EffectObserver.Part] {
+            let sites: [SiteKey.Site] = [.gateOutput, .upOutput, .activationOutput, .product]
+            for site in sites {
+                #expect(try observer.parts(SiteKey(site, layer: 0), tensor(width, massive: 1)).isEmpty)
+            }
+            if let stream { _ = try observer.parts(SiteKey(.attentionResidual, layer: 0), stream) }
+            #expect(try observer.parts(SiteKey(.downInput, layer: 0), tensor(width, massive: 100)).isEmpty)
+            let parts = try observer.parts(SiteKey(.downOutput, layer: 0), tensor(hidden, massive: 1000))
+            // Nothing that waited is lost.
+            #expect(Set(parts.map(\.key.site)) == Set(sites + [.downInput, .downOutput]))
+            return parts
+        }
+        let relative = try range(parts(stream: tensor(hidden, massive: 1)))
+        // Parallel residuals have no such stream: all tokens count alike.
+        let absolute = try range(parts(stream: nil))
+        #expect(relative < 20 && absolute > 40)
+    }
+
     @Test func sixteenBitsGetHeadroomInsteadOfClipping() {
         var histogram = StreamingHistogram()
         histogram.add(values: [-4, 10])

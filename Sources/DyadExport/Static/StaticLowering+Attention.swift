@@ -152,7 +152,7 @@ extension StaticLowering {
             .matmul, [rows, try cacheColumns(index)], [1, heads, group * shape.tokens, size], type(of: output),
             suffix: "product")
         let turned = builder.transpose(builder.reshape(mixed, [heads * group, shape.tokens, size]), [1, 0, 2])
-        values[output] = builder.reshape(turned, try extents(of: graph.tensors[output]), name: name(output))
+        values[output] = builder.reshape(turned, extents(of: graph.tensors[output]), name: name(output))
     }
 
     /// x·(base ⊗ Sylvester)·factor: blocks of `power` first, then the base across them, entries ±127 at 1/127 of their size, because
@@ -177,14 +177,14 @@ extension StaticLowering {
         let first = builder.node(
             .matmul, [rows, matrix(.sylvester(power), times: single ? factor : inner, "inner")],
             [shape.tokens * blocks, power], single ? result : middle, suffix: "inner")
-        guard !single else { return try finish(first, as: output) }
+        guard !single else { return finish(first, as: output) }
         let turned = builder.transpose(builder.reshape(first, [shape.tokens * runs, order, power]), [0, 2, 1])
         let flat = builder.reshape(turned, [shape.tokens * runs * power, order])
         let second = builder.node(
             .matmul, [flat, matrix(base, times: factor / inner, "outer")], [shape.tokens * runs * power, order],
             result, suffix: "outer")
         let back = builder.transpose(builder.reshape(second, [shape.tokens * runs, power, order]), [0, 2, 1])
-        try finish(back, as: output)
+        finish(back, as: output)
     }
 
     private mutating func matrix(_ matrix: HadamardMatrix, times factor: Float, _ suffix: String) -> ValueID {

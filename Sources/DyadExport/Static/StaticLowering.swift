@@ -94,7 +94,7 @@ struct StaticLowering {
     mutating func value(_ tensor: TensorID) throws(DyadError) -> ValueID {
         if let value = values[tensor] { return value }
         let description = graph.tensors[tensor]
-        let value = builder.input(description.name, try extents(of: description), type(of: tensor))
+        let value = builder.input(description.name, extents(of: description), type(of: tensor))
         values[tensor] = value
         return value
     }
@@ -112,16 +112,14 @@ struct StaticLowering {
         .quantized(graph.tensors[tensor].type, graph.tensors[tensor].encoding)
     }
 
-    func extents(of tensor: GraphTensor) throws(DyadError) -> [Int] {
-        var result: [Int] = []
-        for dimension in tensor.shape {
+    func extents(of tensor: GraphTensor) -> [Int] {
+        tensor.shape.map { dimension in
             switch dimension {
-            case .fixed(let extent): result.append(extent)
-            case .tokens: result.append(shape.tokens)
-            case .context: result.append(columnCount)
+            case .fixed(let extent): extent
+            case .tokens: shape.tokens
+            case .context: columnCount
             }
         }
-        return result
     }
 
     func name(_ tensor: TensorID) -> String { graph.tensors[tensor].name }
@@ -133,8 +131,8 @@ struct StaticLowering {
     }
 
     /// Rounds `value`, which may be at 16 bit, onto the encoding of `tensor`.
-    mutating func finish(_ value: ValueID, as tensor: TensorID) throws(DyadError) {
-        let reshaped = builder.reshape(value, try extents(of: graph.tensors[tensor]))
+    mutating func finish(_ value: ValueID, as tensor: TensorID) {
+        let reshaped = builder.reshape(value, extents(of: graph.tensors[tensor]))
         values[tensor] = builder.requantize(reshaped, to: type(of: tensor), name: name(tensor))
     }
 
@@ -180,7 +178,7 @@ struct StaticLowering {
             for input in o.inputs { inputs.append(try value(input)) }
             values[o.output] = builder.concatenate(inputs, axis: 1, name: name(o.output))
         case .slice(let o):
-            let shape = try extents(of: graph.tensors[o.output])
+            let shape = extents(of: graph.tensors[o.output])
             values[o.output] = builder.slice(
                 try value(o.input), axis: 1, start: o.start, count: shape[1], name: name(o.output))
         }
@@ -188,7 +186,7 @@ struct StaticLowering {
 
     private mutating func lower(_ o: DyadGraph.Operation.Embed) throws(DyadError) {
         let table = try program.embeddingTable(o, name: builder.origin)
-        let width = try extents(of: graph.tensors[o.output])[1]
+        let width = extents(of: graph.tensors[o.output])[1]
         let rows = builder.constant(
             "\(builder.origin).table", [graph.vocabularySize, width], type(of: o.output), table)
         let tokens = builder.input("token_ids", [shape.tokens], .index)
@@ -319,7 +317,7 @@ struct StaticLowering {
         case "relu": made = builder.node(.relu, [input], shape, result, suffix: "wide")
         default: throw unsupported("a table of \(o.function)", "silu, gelu, gelu_tanh or relu")
         }
-        try finish(made, as: o.output)
+        finish(made, as: o.output)
     }
 
     private mutating func lowerBinary(
@@ -332,9 +330,13 @@ struct StaticLowering {
                 operation, [left, right], shape, type(of: o.output), name: name(o.output))
             return
         }
-        let made = builder.node(
-            operation, [widened(left), widened(right)], shape, wideType(of: o.output), suffix: "wide")
-        try finish(made, as: o.output)
+        let operands = [widened(left), widened(right)]
+        let (exact, stored) = (wideType(of: o.output), type(of: o.output))
+        guard exact != stored else {
+            values[o.output] = builder.node(operation, operands, shape, stored, name: name(o.output))
+            return
+        }
+        finish(builder.node(operation, operands, shape, exact, suffix: "wide"), as: o.output)
     }
 
     private mutating func lower(_ o: DyadGraph.Operation.Requantize) throws(DyadError) {
