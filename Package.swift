@@ -37,7 +37,7 @@ let package = Package(
                 "DyadCheckpoint", "DyadGraph", "DyadFormats",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["ONNX/onnx.proto"]),
+            exclude: ["ONNX/onnx.proto", "CoreML/coreml.proto"]),
         .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadTokenizer"]),
         .target(
             name: "CDyadTorch",

@@ -44,6 +44,8 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     case litert
     /// Arm's Ethos-U85 with 256 multipliers: LiteRT's form, compiled by vela.
     case ethosU85 = "ethos-u85-256"
+    /// Core ML on iOS 18 and macOS 15.
+    case coreml
 
     /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
     public var isHTP: Bool { htp != nil }
@@ -52,7 +54,7 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     /// QNN's number of the chip and the version of its HTP.
     public var htp: (chip: Int, architecture: Int)? {
         switch self {
-        case .onnxruntime, .litert, .ethosU85: nil
+        case .onnxruntime, .litert, .ethosU85, .coreml: nil
         case .sm8650: (57, 75)
         case .sm8750: (69, 79)
         }

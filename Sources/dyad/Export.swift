@@ -14,13 +14,14 @@ struct Export: ParsableCommand {
             onnx: prefill.onnx and decode.onnx (quantise-dequantise form), which share weights.bin.
             qnn: these, compiled for the chip (onnxruntime-qnn; scripts/npu); which chip they are for is read back.
             litert: prefill.tflite and decode.tflite; with --target ethos-u85-256 also compiled by vela (scripts/npu).
+            coreml: prefill.mlpackage and decode.mlpackage, which keep their keys and values in states (iOS 18).
             gguf: one file instead, the weights for llama.cpp, of a program whose rotations are folded; --template names a \
             GGUF file of the same model, for its settings and its tokenizer.
             """)
 
     @Argument(help: "The .dyad file.") var program: String
     @Option(name: .shortAndLong, help: "The folder to write; for gguf the file.") var output: String
-    @Option(help: "onnx, qnn, litert or gguf.") var format = Format.onnx
+    @Option(help: "onnx, qnn, litert, coreml or gguf.") var format = Format.onnx
     @Option(
         help: """
             onnx: onnxruntime (the default) or a chip; qnn: sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite); \
@@ -33,7 +34,7 @@ struct Export: ParsableCommand {
     @Flag(help: "Print one JSON document.") var json = false
 
     enum Format: String, CaseIterable, ExpressibleByArgument {
-        case onnx, qnn, litert, gguf
+        case onnx, qnn, litert, coreml, gguf
 
         /// What it can be written for; the first is the default.
         var targets: [ExportTarget] {
@@ -41,6 +42,7 @@ struct Export: ParsableCommand {
             case .onnx: [.onnxruntime, .sm8650, .sm8750]
             case .qnn: [.sm8650, .sm8750]
             case .litert: [.litert, .ethosU85]
+            case .coreml: [.coreml]
             case .gguf: []
             }
         }
@@ -66,9 +68,12 @@ struct Export: ParsableCommand {
         }
         let chunk = chunk == 0 ? nil : min(chunk, context)
         let exporter: any Exporter =
-            target.isLiteRT
-            ? LiteRTExporter(target: target, context: context, chunk: chunk, layers: split)
-            : ONNXExporter(target: target, context: context, chunk: chunk, layers: split)
+            switch target {
+            case .litert, .ethosU85: LiteRTExporter(target: target, context: context, chunk: chunk, layers: split)
+            case .coreml: CoreMLExporter(context: context, chunk: chunk, layers: split)
+            case .onnxruntime, .sm8650, .sm8750:
+                ONNXExporter(target: target, context: context, chunk: chunk, layers: split)
+            }
         let report = try exporter.export(loaded, from: try ExportSource(path: program), to: output)
         let binaries =
             format == .qnn ? try ContextBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []

@@ -104,7 +104,11 @@ extension ExportManifest {
     /// - Returns: the number of tensors with an encoding that were compared.
     /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor.
     public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
-        try ExportManifest(of: folder).target.isLiteRT
-            ? LiteRTExporter.check(folder, against: program) : ONNXExporter.check(folder, against: program)
+        let manifest = try ExportManifest(of: folder)
+        return switch manifest.target {
+        case .litert, .ethosU85: try LiteRTExporter.check(folder, against: program)
+        case .coreml: try CoreMLExporter.check(folder, manifest, against: program)
+        case .onnxruntime, .sm8650, .sm8750: try ONNXExporter.check(folder, against: program)
+        }
     }
 }

@@ -1,0 +1,153 @@
+import DyadFormats
+import DyadGraph
+import Foundation
+import SwiftProtobuf
+
+/// Core ML packages for iOS 18: one for prefill chunks and one for single steps, keys and values in states.
+public struct CoreMLExporter: Exporter {
+    /// Tokens that a step can see.
+    public var context: Int
+    /// Tokens of a prefill chunk; nil for none.
+    public var chunk: Int?
+    /// Layers of one package; nil for all.
+    public var layers: Int?
+
+    /// Creates an exporter.
+    public init(context: Int, chunk: Int?, layers: Int? = nil) {
+        self.context = context
+        self.chunk = chunk
+        self.layers = layers
+    }
+
+    /// See ``Exporter``. A package is a folder; its files are written beside their names and renamed, the model last.
+    public func export(
+        _ program: IntegerProgram, from source: ExportSource, to path: String
+    ) throws(DyadError) -> ExportReport {
+        try ExportManifest.makeFolder(path)
+        var report = ExportReport(graphs: [], files: [])
+        var entries: [JSONValue] = []
+        let pieces = ExportPiece.steps(
+            of: program, context: context, chunk: chunk, layers: layers, ending: "mlpackage")
+        for piece in pieces {
+            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
+            let (graph, rewrites) = try lowered.legalized(for: .coreml)
+            let encodings = try graph.encodingCount()
+            let (model, weights) = try CoreMLWriter.model(
+                of: graph, shape: piece.shape, metadata: source.metadata(.coreml, piece.shape))
+            let folder = "\(path)/\(piece.file)"
+            try ExportManifest.makeFolder("\(folder)/Data/com.apple.CoreML/weights")
+            try weights.write(to: "\(folder)/Data/com.apple.CoreML/weights/weight.bin")
+            let bytes = try Self.serialized(model, piece.file)
+            try AtomicFile.write("\(folder)/Data/com.apple.CoreML/model.mlmodel", expectedBytes: bytes.count) {
+                (sink) throws(DyadError) in try sink.write(bytes)
+            }
+            try AtomicFile.write("\(folder)/Manifest.json", text: Self.manifest)
+            report.files.append(("\(piece.file)", weights.count + bytes.count + Self.manifest.utf8.count))
+            report.graphs.append(
+                ExportReport.Graph(
+                    file: piece.file, shape: piece.shape, part: piece.part, nodes: graph.nodes.count,
+                    encodings: encodings, rewrites: rewrites))
+            entries.append(ExportManifest.entry(graph, piece))
+        }
+        report.files.append(
+            try ExportManifest.write(entries, of: program, from: source, target: .coreml, to: path))
+        return report
+    }
+
+    private static func serialized(_ model: CoreMLModel, _ file: String) throws(DyadError) -> [UInt8] {
+        do {
+            // Maps in a fixed order: equal programs give equal bytes.
+            var options = BinaryEncodingOptions()
+            options.useDeterministicOrdering = true
+            return try [UInt8](model.serializedData(options: options))
+        } catch {
+            throw DyadError(
+                .failed, file: file, found: "\(error)", expected: "a model of less than 2 GiB",
+                remedy: "Export fewer layers in one package with --split.")
+        }
+    }
+
+    /// The package's own list of its files. The identifiers only link them.
+    private static let manifest = """
+        {
+            "fileFormatVersion": "1.0.0",
+            "itemInfoEntries": {
+                "6479AD00-0000-4000-8000-000000000001": {
+                    "author": "com.apple.CoreML",
+                    "description": "CoreML Model Specification",
+                    "name": "model.mlmodel",
+                    "path": "com.apple.CoreML/model.mlmodel"
+                },
+                "6479AD00-0000-4000-8000-000000000002": {
+                    "author": "com.apple.CoreML",
+                    "description": "CoreML Model Weights",
+                    "name": "weights",
+                    "path": "com.apple.CoreML/weights"
+                }
+            },
+            "rootModelIdentifier": "6479AD00-0000-4000-8000-000000000001"
+        }
+
+        """
+}
+
+extension CoreMLExporter {
+    /// As ``ONNXExporter/check(_:against:)``: operation by operation, and the weight file byte by byte.
+    static func check(_ folder: String, _ manifest: ExportManifest, against program: IntegerProgram) throws(DyadError)
+        -> Int
+    {
+        var count = 0
+        for piece in manifest.graphs {
+            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
+            let (graph, _) = try lowered.legalized(for: .coreml)
+            let (model, weights) = try CoreMLWriter.model(
+                of: graph, shape: piece.shape, metadata: manifest.source.metadata(.coreml, piece.shape))
+            let path = "\(folder)/\(piece.file)/Data/com.apple.CoreML"
+            try compare(model, with: "\(path)/model.mlmodel")
+            try weights.compare(with: "\(path)/weights/weight.bin")
+            count += try graph.encodingCount()
+        }
+        return count
+    }
+
+    private static func compare(_ expected: CoreMLModel, with path: String) throws(DyadError) {
+        let file = try MappedFile(path)
+        let found: CoreMLModel
+        do {
+            found = try CoreMLModel(serializedBytes: withExtendedLifetime(file) { Data(file.bytes) })
+        } catch {
+            throw DyadError(
+                .malformed, file: path, found: "\(error)", expected: "a Core ML model",
+                remedy: "The file is damaged: export the program again.")
+        }
+        guard found != expected else { return }
+        func operations(_ model: CoreMLModel) -> [CoreMLOperation] {
+            model.mlProgram.functions["main"]?.blockSpecializations[CoreMLWriter.opset]?.operations ?? []
+        }
+        // By output: a lost operation shifts the others, and the one that is missed should be named.
+        let there = Dictionary(operations(found).map { ($0.outputs.first?.name ?? "", $0) }, uniquingKeysWith: { $1 })
+        for operation in operations(expected) {
+            let name = operation.outputs.first?.name ?? ""
+            guard !name.isEmpty, there[name] != operation else { continue }
+            throw mismatch(path, name, there[name].map { "another \($0.type)" } ?? "no \(operation.type)")
+        }
+        throw mismatch(path, "model", "other inputs, outputs or states, or further operations")
+    }
+
+    fileprivate static func mismatch(_ path: String, _ subject: String, _ found: String) -> DyadError {
+        DyadError(
+            .mismatch, file: path, subject: subject, found: found, expected: "the program's",
+            remedy: "The exported file is not what this program says: export it again.")
+    }
+}
+
+extension CoreMLBlob {
+    fileprivate func compare(with path: String) throws(DyadError) {
+        let file = try MappedFile(path)
+        guard file.count == count else {
+            throw CoreMLExporter.mismatch(path, "weights", "\(file.count) bytes instead of \(count)")
+        }
+        let other = withExtendedLifetime(file) { firstDifference(from: file.bytes) }
+        if let other { throw CoreMLExporter.mismatch(path, other, "other weights") }
+    }
+}
