@@ -63,7 +63,10 @@ public struct ExportManifest {
         self.graphs = graphs
     }
 
-    static func makeFolder(_ path: String) throws(DyadError) {
+    /// Makes a folder, and those above it.
+    ///
+    /// - Throws: ``DyadError`` `cannotWrite`.
+    public static func makeFolder(_ path: String) throws(DyadError) {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {

@@ -216,7 +216,7 @@ public struct TargetVerification: Sendable {
     }
 
     /// The integer graph's own tensors of a step, and its caches before it.
-    private struct Observation {
+    struct Observation {
         var tokens: [Int32]
         var start: Int
         var tensors: [String: [Int32]] = [:]
@@ -229,15 +229,33 @@ public struct TargetVerification: Sendable {
                 .makeSession(observing: true)
             var found: [String: [Int32]] = [:]
             session.observer = { tensor in found[tensor.name, default: []] += tensor.values }
-            try session.evaluate(Array(tokens[..<start]), droppingPrefix: false) { _, _ in }
+            if start > 0 { try session.evaluate(Array(tokens[..<start]), droppingPrefix: false) { _, _ in } }
             before = found
             found = [:]
             try session.evaluate(self.tokens, droppingPrefix: false) { _, _ in }
             tensors = found
         }
 
+        /// The raw bytes of what `graph` is given for the step.
+        func inputs(
+            of graph: StaticGraph, _ program: IntegerProgram, _ shape: StaticShape
+        ) throws(DyadError) -> [(name: String, bytes: [UInt8])] {
+            let step = StepInputs(program, shape: shape, tokens: tokens, start: start)
+            var inputs: [(name: String, bytes: [UInt8])] = []
+            for id in graph.inputs {
+                let value = graph.values[id]
+                inputs.append(
+                    (
+                        value.name,
+                        try step.bytes(of: value, tensor: { tensors[$0] }, rows: { rows($0, of: program.graph) })
+                    ))
+            }
+            return inputs
+        }
+
         /// What a cache held before the step.
         func rows(_ cache: CacheState, of graph: IntegerGraph) -> [UInt8]? {
+            if start == 0 { return [] }
             for operation in graph.operations {
                 if case .cacheAppend(let append) = operation.kind, graph.caches[append.cache].name == cache.name {
                     return before[graph.tensors[append.input].name]?.map { UInt8(truncatingIfNeeded: $0) }
@@ -251,14 +269,7 @@ public struct TargetVerification: Sendable {
         _ program: IntegerProgram, _ part: ProgramPart, _ exported: StaticGraph, _ shape: StaticShape,
         _ observed: Observation, _ worker: TargetWorker
     ) throws(DyadError) -> [Row] {
-        let step = StepInputs(program, shape: shape, tokens: observed.tokens, start: observed.start)
-        var inputs: [(name: String, bytes: [UInt8])] = []
-        for id in exported.inputs {
-            let value = exported.values[id]
-            let bytes = try step.bytes(
-                of: value, tensor: { observed.tensors[$0] }, rows: { observed.rows($0, of: program.graph) })
-            inputs.append((value.name, bytes))
-        }
+        let inputs = try observed.inputs(of: exported, program, shape)
         let names = exported.outputs.map { exported.values[$0].name }
         let (outputs, _) = try worker.run(inputs, outputs: names)
         var rows: [Row] = []
@@ -277,7 +288,7 @@ public struct TargetVerification: Sendable {
         return rows
     }
 
-    private static func row(
+    static func row(
         _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], part: String,
         tokens: Int
     ) -> Row {

@@ -90,6 +90,23 @@ public struct ONNXExporter: Exporter {
         return report
     }
 
+    /// The binary that ONNX Runtime's compiler has put into the one node of a model: what QNN's own tools read. Memory: three times its size.
+    ///
+    /// - Throws: ``DyadError`` `missing`, or `malformed` for a model without one.
+    public static func contextBinary(of path: String) throws(DyadError) -> [UInt8] {
+        let file = try MappedFile(path)
+        let bytes = withExtendedLifetime(file) { Data(file.bytes) }
+        guard let model = try? ONNXModel(serializedBytes: bytes),
+            let node = model.graph.node.first(where: { $0.opType == "EPContext" }),
+            let binary = node.attribute.first(where: { $0.name == "ep_cache_context" }), !binary.s.isEmpty
+        else {
+            throw DyadError(
+                .malformed, file: path, subject: "EPContext", found: "no node with a context binary",
+                expected: "what dyad export --format qnn compiles", remedy: "Export the program again.")
+        }
+        return Array(binary.s)
+    }
+
     private static func serialized(_ model: ONNXModel, _ file: String) throws(DyadError) -> Data {
         do {
             return try model.serializedData()

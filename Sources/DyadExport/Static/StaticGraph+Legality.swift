@@ -4,6 +4,15 @@ import DyadGraph
 /// What a target takes. Each rule was seen to matter in the vendor's own library; the numbers of the sections are those of the
 /// page Exporting.
 extension StaticGraph {
+    /// A part of a program as `target` takes it.
+    ///
+    /// - Throws: ``DyadError`` `unsupported` naming the operation, the value and the rule; `mismatch` for impossible shapes.
+    public static func lowered(
+        _ program: IntegerProgram, part: ProgramPart, shape: StaticShape, for target: ExportTarget
+    ) throws(DyadError) -> StaticGraph {
+        try StaticLowering.lower(program, part: part, shape: shape).legalized(for: target).graph
+    }
+
     /// The graph as `target` takes it, and what had to be changed for that.
     ///
     /// - Throws: ``DyadError`` `unsupported` naming the operation, the value and the rule.

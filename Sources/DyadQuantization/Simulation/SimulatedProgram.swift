@@ -98,7 +98,7 @@ public final class SimulatedProgram {
         case .mask(let mask): return try input(mask.input, values)
         case .softmax(let softmax):
             let scores = try input(softmax.input, values)
-            return try scores.maskedFill(hidden(scores), -Float.infinity).softmax()
+            return try (scores + hiddenTerm(scores)).softmax()
         case .lateAttention(let attention):
             let exponentials = try input(attention.exponentials, values)
             var weights = exponentials
@@ -172,10 +172,11 @@ public final class SimulatedProgram {
         return try queries.matmul(shared(matmul.cache, heads: heads, values).transpose()) * matmul.factor
     }
 
-    /// Columns later than each row's own position, `[tokens, context]`.
-    private func hidden(_ scores: Tensor) throws(DyadError) -> Tensor {
+    /// −∞ where a token may not look, else 0.
+    private func hiddenTerm(_ scores: Tensor) throws(DyadError) -> Tensor {
         let (tokens, context) = (try scores.size(-2), try scores.size(-1))
-        return try Tensor.ones([tokens, context], dtype: .bool).triu(context - tokens + 1)
+        let hidden = try Tensor.ones([tokens, context], dtype: .bool).triu(context - tokens + 1)
+        return try Tensor.zeros([tokens, context]).maskedFill(hidden, -Float.infinity)
     }
 
     private func exponentials(
@@ -199,7 +200,7 @@ public final class SimulatedProgram {
         let scores = try input(operation.input, values)
         let count = graph.prefixTokens.count
         let columns = try scores.size(-1) - count
-        let masked = try scores.maskedFill(hidden(scores), -Float.infinity)
+        let masked = try scores + hiddenTerm(scores)
         let tokens = try masked.narrow(-1, start: count, length: columns)
         let maximum = try tokens.amax([-1], keepDim: true)
         let exponentials = try (tokens - maximum).exp()

@@ -14,7 +14,7 @@ public enum AttentionForm: String, Sendable, CaseIterable {
 struct Attention {
     let form: AttentionForm
     let prefixCount: Int
-    /// True where a token may not look; nil when each token sees everything (one new token).
+    /// Nil when each token sees everything (one new token).
     let mask: CausalMasks.Mask?
     /// 1/√d
     let factor: Double
@@ -50,13 +50,13 @@ struct Attention {
     }
 
     private func withProbabilities(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ pass: Pass) throws -> Tensor {
-        let scores = try masked(try pass.site(.scores, try visibleScores(q, k)), -Double.infinity)
+        let scores = try withHiddenColumns(try pass.site(.scores, try visibleScores(q, k)))
         let probabilities = try scores.softmax(-1, dtype: .float32).to(q.dtype)
         return try product(try pass.site(.probabilities, probabilities), v)
     }
 
     private func withLateDivision(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ pass: Pass) throws -> Tensor {
-        let scores = try masked(try pass.site(.scores, try visibleScores(q, k)).to(.float32), -Double.infinity)
+        let scores = try withHiddenColumns(try pass.site(.scores, try visibleScores(q, k)).to(.float32))
         let tokens = try scores.size(-1) - prefixCount
         let tokenScores = try scores.narrow(-1, start: prefixCount, length: tokens)
         let maximum = try tokenScores.detach().amax([-1], keepDim: true)
@@ -78,12 +78,15 @@ struct Attention {
 
     /// q·kᵀ·factor, `[b, heads, t, context]`, with 0 where a token may not look.
     private func visibleScores(_ q: Tensor, _ k: Tensor) throws -> Tensor {
-        try masked(try product(q, try k.transpose(2, 3)) * factor, 0)
+        let scores = try product(q, try k.transpose(2, 3)) * factor
+        guard let mask else { return scores }
+        return try scores * mask.visible.to(scores.dtype)
     }
 
-    private func masked(_ x: Tensor, _ value: Double) throws -> Tensor {
-        guard let mask else { return x }
-        return try x.maskedFill(mask.hidden, value)
+    /// The scores with −∞ where a token may not look. (A product and a sum with the mask are vectorised, filling is not.)
+    private func withHiddenColumns(_ scores: Tensor) throws -> Tensor {
+        guard let mask else { return scores }
+        return try scores + mask.term.to(scores.dtype)
     }
 
     /// `[b, heads, t, n]` times `[b, keyValueHeads, n, m]`, query head h with key/value head h / (heads / keyValueHeads):
@@ -97,10 +100,12 @@ struct Attention {
 
 /// Which columns each token may see, kept from one layer to the next.
 struct CausalMasks {
-    /// Both forms of one mask, bool `[tokens, start + tokens]`.
+    /// Two forms of one mask, `[tokens, start + tokens]`.
     struct Mask {
+        /// Bool, true where a token may look.
         let visible: Tensor
-        let hidden: Tensor
+        /// Float, −∞ where it may not, else 0.
+        let term: Tensor
     }
     private var last: (tokens: Int, start: Int, mask: Mask)?
 
@@ -111,7 +116,8 @@ struct CausalMasks {
         let rows = try Tensor.arange(tokens, device: device).unsqueeze(1)
         let columns = try Tensor.arange(start + tokens, device: device).unsqueeze(0)
         let hidden = try columns .> (try rows + start)
-        let mask = Mask(visible: try .!hidden, hidden: hidden)
+        let zeros = try Tensor.zeros(hidden.shape, device: device)
+        let mask = Mask(visible: try .!hidden, term: try zeros.maskedFill(hidden, -Double.infinity))
         last = (tokens, start, mask)
         return mask
     }
