@@ -8,10 +8,21 @@ struct ExportPiece {
     var shape: StaticShape
     var part: ProgramPart
 
-    /// Prefill chunks, unless `chunk` is nil, and single steps: of the whole program, or of parts of at most `layers` layers.
-    static func steps(
-        of program: IntegerProgram, context: Int, chunk: Int?, layers: Int?, ending: String
-    ) -> [ExportPiece] {
+    /// The static graph as `target` takes it, and what a report says of it.
+    func lowered(
+        _ program: IntegerProgram, for target: ExportTarget
+    ) throws(DyadError) -> (graph: StaticGraph, entry: ExportReport.Graph) {
+        let (graph, rewrites) = try StaticLowering.lower(program, part: part, shape: shape).legalized(for: target)
+        let entry = ExportReport.Graph(
+            file: file, shape: shape, part: part, nodes: graph.nodes.count, encodings: try graph.encodingCount(),
+            rewrites: rewrites)
+        return (graph, entry)
+    }
+}
+
+extension ExportPlan {
+    /// Prefill chunks, unless there are none, and single steps: of the whole program, or of its parts.
+    func pieces(of program: IntegerProgram, ending: String) -> [ExportPiece] {
         let parts = ProgramPart.parts(of: program.graph, layers: layers ?? program.graph.layerCount)
         func pieces(_ name: String, _ tokens: Int) -> [ExportPiece] {
             parts.enumerated().map { index, part in
@@ -21,6 +32,24 @@ struct ExportPiece {
             }
         }
         return (chunk.map { pieces("prefill", $0) } ?? []) + pieces("decode", 1)
+    }
+
+    /// Writes the folder of a format whose files stand alone; `write` returns the bytes of the file of a piece.
+    func export(
+        _ program: IntegerProgram, from source: ExportSource, to path: String, ending: String,
+        write: (ExportPiece, StaticGraph) throws(DyadError) -> Int
+    ) throws(DyadError) -> ExportReport {
+        try ExportManifest.makeFolder(path)
+        var report = ExportReport(graphs: [], files: [])
+        var entries: [JSONValue] = []
+        for piece in pieces(of: program, ending: ending) {
+            let (graph, entry) = try piece.lowered(program, for: target)
+            report.files.append((piece.file, try write(piece, graph)))
+            report.graphs.append(entry)
+            entries.append(ExportManifest.entry(graph, piece))
+        }
+        report.files.append(try ExportManifest.write(entries, of: program, from: source, target: target, to: path))
+        return report
     }
 }
 

@@ -61,6 +61,23 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     }
 }
 
+/// What of a program is exported, and for what: the settings that all formats share.
+public struct ExportPlan: Equatable, Sendable {
+    /// What the graphs must run on.
+    public var target: ExportTarget
+    /// Tokens that a step can see.
+    public var context: Int
+    /// Tokens of a prefill chunk; nil for none.
+    public var chunk: Int?
+    /// Layers of one file, for models too large for one session; nil for all.
+    public var layers: Int?
+
+    /// Creates a plan.
+    public init(target: ExportTarget, context: Int, chunk: Int?, layers: Int? = nil) {
+        (self.target, self.context, self.chunk, self.layers) = (target, context, chunk, layers)
+    }
+}
+
 /// What an export wrote, and proof that nothing in it lacks an encoding.
 public struct ExportReport: Sendable {
     /// One static graph.

@@ -67,12 +67,12 @@ struct Export: ParsableCommand {
                 remedy: "Leave the option out for one part.")
         }
         let chunk = chunk == 0 ? nil : min(chunk, context)
+        let plan = ExportPlan(target: target, context: context, chunk: chunk, layers: split)
         let exporter: any Exporter =
             switch target {
-            case .litert, .ethosU85: LiteRTExporter(target: target, context: context, chunk: chunk, layers: split)
-            case .coreml: CoreMLExporter(context: context, chunk: chunk, layers: split)
-            case .onnxruntime, .sm8650, .sm8750:
-                ONNXExporter(target: target, context: context, chunk: chunk, layers: split)
+            case .litert, .ethosU85: LiteRTExporter(plan)
+            case .coreml: CoreMLExporter(plan)
+            case .onnxruntime, .sm8650, .sm8750: ONNXExporter(plan)
             }
         let report = try exporter.export(loaded, from: try ExportSource(path: program), to: output)
         let binaries =

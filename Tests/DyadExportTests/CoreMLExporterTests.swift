@@ -10,20 +10,9 @@ import Testing
 /// Core ML packages: what is written, and that `check` finds what was changed behind our back. That coremltools reads them is
 /// `make test-npu-block`'s to show; nothing here executes them.
 @Suite struct CoreMLExporterTests {
-    private static func folder() -> String {
-        NSTemporaryDirectory() + "dyad-coreml-\(UInt64.random(in: 0...UInt64.max))"
-    }
-
-    private static func program() -> IntegerProgram {
-        var shape = DecoderShape()
-        (shape.weightBits, shape.hasBiases, shape.hasHadamard, shape.prefix) = (4, true, true, 1)
-        (shape.hidden, shape.intermediate, shape.attention) = (64, 96, .late8)
-        return shape.program(seed: 11)
-    }
-
     private static func export(_ program: IntegerProgram, to folder: String) throws -> ExportReport {
-        try CoreMLExporter(context: 16, chunk: 4).export(
-            program, from: ExportSource(name: "tiny.dyad", sha256: "ab"), to: folder)
+        try CoreMLExporter(ExportPlan(target: .coreml, context: 16, chunk: 4)).export(
+            program, from: tinySource, to: folder)
     }
 
     private static func model(_ folder: String) -> URL {
@@ -31,9 +20,9 @@ import Testing
     }
 
     @Test func whatIsReadWasMadeBeforeAndEvery8BitTensorIsRounded() throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         let report = try Self.export(program, to: folder)
         #expect(report.graphs.map(\.file) == ["prefill.mlpackage", "decode.mlpackage"])
         #expect(try ExportManifest.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
@@ -61,9 +50,9 @@ import Testing
     }
 
     @Test func equalProgramsGiveEqualBytes() throws {
-        let folders = [Self.folder(), Self.folder()]
+        let folders = [freshFolder(), freshFolder()]
         defer { folders.forEach { try? FileManager.default.removeItem(atPath: $0) } }
-        for folder in folders { _ = try Self.export(Self.program(), to: folder) }
+        for folder in folders { _ = try Self.export(tinyProgram(), to: folder) }
         let bytes = try folders.map { try Data(contentsOf: Self.model($0)) }
         #expect(bytes[0] == bytes[1])
     }
@@ -72,9 +61,9 @@ import Testing
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let url = Self.model(folder)
         var model = try CoreMLModel(serializedBytes: Data(contentsOf: url))

@@ -9,36 +9,23 @@ import Testing
 /// LiteRT files: what is written, and that `check` finds what was changed behind our back. That LiteRT reads them is `make test-npu-block`'s
 /// to show.
 @Suite struct LiteRTExporterTests {
-    private static func folder() -> String {
-        NSTemporaryDirectory() + "dyad-litert-\(UInt64.random(in: 0...UInt64.max))"
-    }
-
-    private static func program() -> IntegerProgram {
-        var shape = DecoderShape()
-        (shape.weightBits, shape.hasBiases, shape.hasHadamard, shape.prefix) = (4, true, true, 1)
-        (shape.hidden, shape.intermediate, shape.attention) = (64, 96, .late8)
-        return shape.program(seed: 11)
-    }
-
-    private static let source = ExportSource(name: "tiny.dyad", sha256: "ab")
-
     private static func export(_ program: IntegerProgram, to folder: String, layers: Int? = nil) throws -> ExportReport
     {
-        try LiteRTExporter(target: .litert, context: 16, chunk: 4, layers: layers).export(
-            program, from: source, to: folder)
+        try LiteRTExporter(ExportPlan(target: .litert, context: 16, chunk: 4, layers: layers)).export(
+            program, from: tinySource, to: folder)
     }
 
     @Test func whatIsWrittenIsWhatTheProgramSays() throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         let report = try Self.export(program, to: folder)
         #expect(report.graphs.map(\.file) == ["prefill.tflite", "decode.tflite"])
         #expect(try ExportManifest.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
     }
 
     @Test func everyValueIsSignedAnd16BitOnesHaveZeroPointZero() throws {
-        let program = Self.program()
+        let program = tinyProgram()
         let lowered = try StaticLowering.lower(
             program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8))
         let (graph, rewrites) = try lowered.legalized(for: .litert)
@@ -67,15 +54,15 @@ import Testing
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let shape = StaticShape(tokens: 4, context: 16, logits: .one)
         let graph = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
             .legalized(for: .litert).graph
         let file = try LiteRTWriter.file(
-            of: graph, named: "prefill.tflite", metadata: Self.source.metadata(.litert, shape))
+            of: graph, named: "prefill.tflite", metadata: tinySource.metadata(.litert, shape))
         let activation = "layers.1.mlp.down_proj.output", weight = "layers.1.mlp.down_proj.weight"
         func range(_ subject: String, _ part: String) throws -> Range<Int> {
             try #require(file.regions.first { $0.name.subject == subject && $0.name.part == part }?.range)
@@ -115,9 +102,9 @@ import Testing
 
     @Test(arguments: ["manifest.json", "decode.tflite"])
     func aDamagedFolderIsRefused(file: String) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let url = URL(fileURLWithPath: "\(folder)/\(file)")
         let whole = try Data(contentsOf: url)
@@ -133,14 +120,14 @@ import Testing
     /// Cut at layer boundaries, every tensor that crosses one is an output of a part and an input of the next.
     @Test(arguments: [ExportTarget.litert, .sm8650])
     func partsFitTogether(target: ExportTarget) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         let exporter: any Exporter =
             target.isLiteRT
-            ? LiteRTExporter(target: target, context: 16, chunk: nil, layers: 1)
-            : ONNXExporter(target: target, context: 16, chunk: nil, layers: 1)
-        let report = try exporter.export(program, from: Self.source, to: folder)
+            ? LiteRTExporter(ExportPlan(target: target, context: 16, chunk: nil, layers: 1))
+            : ONNXExporter(ExportPlan(target: target, context: 16, chunk: nil, layers: 1))
+        let report = try exporter.export(program, from: tinySource, to: folder)
         #expect(report.graphs.count == program.graph.layerCount)
         #expect(try ExportManifest.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
         var made: Set<String> = []

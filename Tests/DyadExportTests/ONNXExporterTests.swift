@@ -9,26 +9,15 @@ import Testing
 
 /// What is written, and that `check` finds what was changed behind our back, by name.
 @Suite struct ONNXExporterTests {
-    private static func folder() -> String {
-        NSTemporaryDirectory() + "dyad-export-\(UInt64.random(in: 0...UInt64.max))"
-    }
-
-    private static func program() -> IntegerProgram {
-        var shape = DecoderShape()
-        (shape.weightBits, shape.hasBiases, shape.hasHadamard, shape.prefix) = (4, true, true, 1)
-        (shape.hidden, shape.intermediate, shape.attention) = (64, 96, .late8)
-        return shape.program(seed: 11)
-    }
-
     private static func export(_ program: IntegerProgram, to folder: String) throws -> ExportReport {
-        try ONNXExporter(target: .sm8650, context: 16, chunk: 4).export(
-            program, from: ExportSource(name: "tiny.dyad", sha256: "ab"), to: folder)
+        try ONNXExporter(ExportPlan(target: .sm8650, context: 16, chunk: 4)).export(
+            program, from: tinySource, to: folder)
     }
 
     @Test func bothGraphsShareTheirWeightsAndNothingLacksAnEncoding() throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         let report = try Self.export(program, to: folder)
         #expect(report.graphs.map(\.file) == ["prefill.onnx", "decode.onnx"])
         #expect(report.graphs.map(\.shape.tokens) == [4, 1])
@@ -56,9 +45,9 @@ import Testing
     }
 
     @Test func equalProgramsGiveEqualBytes() throws {
-        let folders = [Self.folder(), Self.folder()]
+        let folders = [freshFolder(), freshFolder()]
         defer { folders.forEach { try? FileManager.default.removeItem(atPath: $0) } }
-        for folder in folders { _ = try Self.export(Self.program(), to: folder) }
+        for folder in folders { _ = try Self.export(tinyProgram(), to: folder) }
         for file in ["prefill.onnx", "decode.onnx", "weights.bin", "manifest.json"] {
             let bytes = try folders.map { try Data(contentsOf: URL(fileURLWithPath: "\($0)/\(file)")) }
             #expect(bytes[0] == bytes[1])
@@ -70,9 +59,9 @@ import Testing
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let path = URL(fileURLWithPath: "\(folder)/prefill.onnx")
         var model = try ONNXModel(serializedBytes: Data(contentsOf: path))
@@ -118,9 +107,9 @@ import Testing
 
     @Test(arguments: ["manifest.json", "prefill.onnx", "weights.bin"])
     func aDamagedFolderIsRefused(file: String) throws {
-        let folder = Self.folder()
+        let folder = freshFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let program = Self.program()
+        let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let url = URL(fileURLWithPath: "\(folder)/\(file)")
         let whole = try Data(contentsOf: url)
@@ -134,7 +123,7 @@ import Testing
     }
 
     @Test func aFolderThatCannotBeMadeIsAnError() throws {
-        let error = #expect(throws: DyadError.self) { _ = try Self.export(Self.program(), to: "/dev/null/x") }
+        let error = #expect(throws: DyadError.self) { _ = try Self.export(tinyProgram(), to: "/dev/null/x") }
         #expect(error?.reason == .cannotWrite)
     }
 }

@@ -39,7 +39,7 @@ public struct PhoneBenchmark: Sendable {
         progress: (String) -> Void = { _ in }
     ) throws(DyadError) {
         let export = "\(folder)/export"
-        let report = try ONNXExporter(target: target, context: context, chunk: chunk).export(
+        let report = try ONNXExporter(ExportPlan(target: target, context: context, chunk: chunk)).export(
             program, from: source, to: export)
         let binaries = try ContextBinary.compile(report, in: export, for: target, progress: progress)
         for (step, binary) in zip(steps, binaries) {

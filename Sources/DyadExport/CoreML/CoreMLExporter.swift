@@ -5,33 +5,17 @@ import SwiftProtobuf
 
 /// Core ML packages for iOS 18: one for prefill chunks and one for single steps, keys and values in states.
 public struct CoreMLExporter: Exporter {
-    /// Tokens that a step can see.
-    public var context: Int
-    /// Tokens of a prefill chunk; nil for none.
-    public var chunk: Int?
-    /// Layers of one package; nil for all.
-    public var layers: Int?
+    /// For ``ExportTarget/coreml``.
+    public var plan: ExportPlan
 
     /// Creates an exporter.
-    public init(context: Int, chunk: Int?, layers: Int? = nil) {
-        self.context = context
-        self.chunk = chunk
-        self.layers = layers
-    }
+    public init(_ plan: ExportPlan) { self.plan = plan }
 
     /// See ``Exporter``. A package is a folder; its files are written beside their names and renamed, the model last.
     public func export(
         _ program: IntegerProgram, from source: ExportSource, to path: String
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.makeFolder(path)
-        var report = ExportReport(graphs: [], files: [])
-        var entries: [JSONValue] = []
-        let pieces = ExportPiece.steps(
-            of: program, context: context, chunk: chunk, layers: layers, ending: "mlpackage")
-        for piece in pieces {
-            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
-            let (graph, rewrites) = try lowered.legalized(for: .coreml)
-            let encodings = try graph.encodingCount()
+        try plan.export(program, from: source, to: path, ending: "mlpackage") { (piece, graph) throws(DyadError) in
             let (model, weights) = try CoreMLWriter.model(
                 of: graph, shape: piece.shape, metadata: source.metadata(.coreml, piece.shape))
             let folder = "\(path)/\(piece.file)"
@@ -42,16 +26,8 @@ public struct CoreMLExporter: Exporter {
                 (sink) throws(DyadError) in try sink.write(bytes)
             }
             try AtomicFile.write("\(folder)/Manifest.json", text: Self.manifest)
-            report.files.append(("\(piece.file)", weights.count + bytes.count + Self.manifest.utf8.count))
-            report.graphs.append(
-                ExportReport.Graph(
-                    file: piece.file, shape: piece.shape, part: piece.part, nodes: graph.nodes.count,
-                    encodings: encodings, rewrites: rewrites))
-            entries.append(ExportManifest.entry(graph, piece))
+            return weights.count + bytes.count + Self.manifest.utf8.count
         }
-        report.files.append(
-            try ExportManifest.write(entries, of: program, from: source, target: .coreml, to: path))
-        return report
     }
 
     private static func serialized(_ model: CoreMLModel, _ file: String) throws(DyadError) -> [UInt8] {
@@ -98,14 +74,13 @@ extension CoreMLExporter {
     {
         var count = 0
         for piece in manifest.graphs {
-            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
-            let (graph, _) = try lowered.legalized(for: .coreml)
+            let (graph, entry) = try piece.lowered(program, for: .coreml)
             let (model, weights) = try CoreMLWriter.model(
                 of: graph, shape: piece.shape, metadata: manifest.source.metadata(.coreml, piece.shape))
             let path = "\(folder)/\(piece.file)/Data/com.apple.CoreML"
             try compare(model, with: "\(path)/model.mlmodel")
             try weights.compare(with: "\(path)/weights/weight.bin")
-            count += try graph.encodingCount()
+            count += entry.encodings
         }
         return count
     }

@@ -3,47 +3,23 @@ import DyadGraph
 
 /// LiteRT models: one for prefill chunks and one for single steps.
 public struct LiteRTExporter: Exporter {
-    /// ``ExportTarget/litert`` or ``ExportTarget/ethosU85``.
-    public var target: ExportTarget
-    /// Tokens that a step can see.
-    public var context: Int
-    /// Tokens of a prefill chunk; nil for none.
-    public var chunk: Int?
-    /// Layers of one file, for models too large for one session; nil for all.
-    public var layers: Int?
+    /// For ``ExportTarget/litert`` or ``ExportTarget/ethosU85``.
+    public var plan: ExportPlan
 
     /// Creates an exporter.
-    public init(target: ExportTarget, context: Int, chunk: Int?, layers: Int? = nil) {
-        self.target = target
-        self.layers = layers
-        self.context = context
-        self.chunk = chunk
-    }
+    public init(_ plan: ExportPlan) { self.plan = plan }
 
     /// See ``Exporter``. Peak memory: the weights twice, the embedding table at two bytes an element.
     public func export(
         _ program: IntegerProgram, from source: ExportSource, to path: String
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.makeFolder(path)
-        var report = ExportReport(graphs: [], files: [])
-        var entries: [JSONValue] = []
-        for piece in ExportPiece.steps(of: program, context: context, chunk: chunk, layers: layers, ending: "tflite") {
-            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
-            let (graph, rewrites) = try lowered.legalized(for: target)
-            let encodings = try graph.encodingCount()
+        try plan.export(program, from: source, to: path, ending: "tflite") { (piece, graph) throws(DyadError) in
             let bytes = try LiteRTWriter.file(
-                of: graph, named: piece.file, metadata: source.metadata(target, piece.shape)
+                of: graph, named: piece.file, metadata: source.metadata(plan.target, piece.shape)
             ).bytes
             try Self.write(bytes, to: "\(path)/\(piece.file)")
-            report.files.append((piece.file, bytes.count))
-            report.graphs.append(
-                ExportReport.Graph(
-                    file: piece.file, shape: piece.shape, part: piece.part, nodes: graph.nodes.count,
-                    encodings: encodings, rewrites: rewrites))
-            entries.append(ExportManifest.entry(graph, piece))
+            return bytes.count
         }
-        report.files.append(try ExportManifest.write(entries, of: program, from: source, target: target, to: path))
-        return report
     }
 
     /// As ``ONNXExporter/writeObserved(_:of:shape:target:observing:to:)``, into `graph.tflite`.
@@ -52,7 +28,7 @@ public struct LiteRTExporter: Exporter {
         to path: String
     ) throws(DyadError) -> StaticGraph {
         try ExportManifest.makeFolder(path)
-        var (graph, _) = try StaticLowering.lower(program, part: part, shape: shape).legalized(for: target)
+        var graph = try StaticGraph.lowered(program, part: part, shape: shape, for: target)
         let names = Set(program.graph.tensors.map(\.name))
         let seen = graph.nodes.map(\.output).filter { observing && names.contains(graph.values[$0].name) }
         graph.outputs += seen.filter { !graph.outputs.contains($0) }
@@ -72,14 +48,13 @@ extension LiteRTExporter {
         let manifest = try ExportManifest(of: folder)
         var count = 0
         for piece in manifest.graphs {
-            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
-            let (graph, _) = try lowered.legalized(for: manifest.target)
+            let (graph, entry) = try piece.lowered(program, for: manifest.target)
             let expected = try LiteRTWriter.file(
                 of: graph, named: piece.file, metadata: manifest.source.metadata(manifest.target, piece.shape))
             let path = "\(folder)/\(piece.file)"
             let found = try MappedFile(path)
             try withExtendedLifetime(found) { () throws(DyadError) in try compare(expected, found.bytes, path) }
-            count += try graph.encodingCount()
+            count += entry.encodings
         }
         return count
     }

@@ -19,8 +19,7 @@ extension ONNXExporter {
         var count = 0
         var weights = WeightFile()
         for entry in manifest.graphs {
-            let lowered = try StaticLowering.lower(program, part: entry.part, shape: entry.shape)
-            let (graph, _) = try lowered.legalized(for: manifest.target)
+            let (graph, _) = try entry.lowered(program, for: manifest.target)
             let expected = try ONNXWriter.model(
                 of: graph, name: entry.file, weights: &weights, weightFile: weightFile, metadata: [])
             let path = "\(folder)/\(entry.file)"

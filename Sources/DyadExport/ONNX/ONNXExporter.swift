@@ -8,29 +8,17 @@ public struct ONNXExporter: Exporter {
     /// The file with the weights.
     public static let weightFile = "weights.bin"
 
-    /// What the graphs must run on.
-    public var target: ExportTarget
-    /// Tokens that a step can see.
-    public var context: Int
-    /// Tokens of a prefill chunk; nil for none.
-    public var chunk: Int?
-    /// Layers of one file, for models too large for one session; nil for all.
-    public var layers: Int?
+    /// For ``ExportTarget/onnxruntime`` or a Qualcomm chip.
+    public var plan: ExportPlan
 
     /// Creates an exporter.
-    public init(target: ExportTarget, context: Int, chunk: Int?, layers: Int? = nil) {
-        self.target = target
-        self.layers = layers
-        self.context = context
-        self.chunk = chunk
-    }
+    public init(_ plan: ExportPlan) { self.plan = plan }
 
     /// See ``Exporter``. Peak memory: the embedding table at two bytes an element, and the graphs.
     public func export(
         _ program: IntegerProgram, from source: ExportSource, to path: String
     ) throws(DyadError) -> ExportReport {
-        let pieces = ExportPiece.steps(of: program, context: context, chunk: chunk, layers: layers, ending: "onnx")
-        return try write(pieces, of: program, from: source, to: path)
+        try write(plan.pieces(of: program, ending: "onnx"), of: program, from: source, to: path)
     }
 
     /// Writes one graph for a comparison: every tensor of the integer graph in it becomes an output.
@@ -44,7 +32,7 @@ public struct ONNXExporter: Exporter {
         let names = Set(program.graph.tensors.map(\.name))
         var written = StaticGraph()
         let piece = ExportPiece(file: "graph.onnx", shape: shape, part: part)
-        let exporter = ONNXExporter(target: target, context: shape.context, chunk: nil)
+        let exporter = ONNXExporter(ExportPlan(target: target, context: shape.context, chunk: nil))
         _ = try exporter.write([piece], of: program, from: ExportSource(name: "", sha256: ""), to: path) { graph in
             let seen = graph.nodes.map(\.output).filter { observing && names.contains(graph.values[$0].name) }
             written = graph
@@ -65,17 +53,13 @@ public struct ONNXExporter: Exporter {
         var models: [(file: String, bytes: Data)] = []
         var entries: [JSONValue] = []
         for piece in pieces {
-            let lowered = try StaticLowering.lower(program, part: piece.part, shape: piece.shape)
-            let (graph, rewrites) = try lowered.legalized(for: target)
+            let (graph, entry) = try piece.lowered(program, for: plan.target)
             let model = try ONNXWriter.model(
                 of: graph, name: piece.file, weights: &weights, weightFile: Self.weightFile,
                 observing: observing(graph),
-                metadata: source.metadata(target, piece.shape))
+                metadata: source.metadata(plan.target, piece.shape))
             models.append((piece.file, try Self.serialized(model, piece.file)))
-            report.graphs.append(
-                ExportReport.Graph(
-                    file: piece.file, shape: piece.shape, part: piece.part, nodes: graph.nodes.count,
-                    encodings: try graph.encodingCount(), rewrites: rewrites))
+            report.graphs.append(entry)
             entries.append(ExportManifest.entry(graph, piece))
         }
         try weights.write(to: "\(path)/\(Self.weightFile)")
@@ -86,7 +70,7 @@ public struct ONNXExporter: Exporter {
             }
             report.files.append((file, bytes.count))
         }
-        report.files.append(try ExportManifest.write(entries, of: program, from: source, target: target, to: path))
+        report.files.append(try ExportManifest.write(entries, of: program, from: source, target: plan.target, to: path))
         return report
     }
 
