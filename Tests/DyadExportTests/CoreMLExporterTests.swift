@@ -57,7 +57,7 @@ import Testing
         #expect(bytes[0] == bytes[1])
     }
 
-    enum Fault: CaseIterable { case scale, zeroPoint, lostQuantize, weight }
+    enum Fault: CaseIterable { case scale, zeroPoint, lostQuantize, weight, weightType }
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
@@ -82,14 +82,15 @@ import Testing
                 }?.inputs[key])
             block.operations[place].inputs[key] = other
         case .lostQuantize: block.operations.remove(at: place)
-        case .weight:
+        case .weight, .weightType:
             subject = "layers.1.mlp.down_proj.weight"
             let weights = url.deletingLastPathComponent().appendingPathComponent("weights/weight.bin")
             var bytes = try Data(contentsOf: weights)
             let operation = try #require(
                 block.operations.first { $0.outputs.first?.name == "layers_1_mlp_down_proj_weight" })
             let offset = try #require(operation.inputs["data"]?.arguments.first?.value.blobFileValue.offset)
-            bytes[Int(offset) + 64 + 7] ^= 0x10
+            // The seventh byte of the tensor, or its type in the 64 bytes before.
+            bytes[Int(offset) + (fault == .weight ? 64 + 7 : 4)] ^= 0x10
             try bytes.write(to: weights)
         }
         model.mlProgram.functions["main"]?.blockSpecializations["CoreML8"] = block
@@ -97,5 +98,9 @@ import Testing
         let error = #expect(throws: DyadError.self) { _ = try ExportManifest.check(folder, against: program) }
         #expect(error?.reason == .mismatch)
         #expect(error?.subject == subject)
+    }
+    @Test(arguments: ["manifest.json", "decode.mlpackage/Data/com.apple.CoreML/weights/weight.bin"])
+    func aDamagedFolderIsRefused(file: String) throws {
+        try expectDamageIsRefused(to: file) { _ = try Self.export($0, to: $1) }
     }
 }
