@@ -53,7 +53,7 @@ let package = Package(
                 .unsafeFlags(
                     ["-L\(libtorch)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib"],
                     torchTrait),
-                .linkedLibrary("torch", torchTrait),
+                // Not libtorch.so: an empty shell, which in PyPI's build for x86 pulls in all of CUDA's libraries.
                 .linkedLibrary("torch_cpu", torchTrait),
                 .linkedLibrary("c10", torchTrait),
             ]),

@@ -52,7 +52,7 @@ public struct EvaluationJob {
         /// Perplexity, and nearness to the reference; nil without a text.
         public var model: PerplexityResult?
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
-        /// the lower of the two perplexities (EVALUATION.md). Nil without a reference or a prefix.
+        /// the lower of the two perplexities (the page Results). Nil without a reference or a prefix.
         public var prefixedReference: PerplexityResult?
         /// Whether every window began with the tokenizer's beginning-of-text token.
         public var beginsText = false

@@ -50,7 +50,7 @@ public struct QuantizationJob {
         (self.model, self.output, self.recipe) = (model, output, recipe)
     }
 
-    /// What a job reports; the keys of its JSON are DESIGN.md's.
+    /// What a job reports.
     public struct Report: Sendable {
         /// The `.dyad` file.
         public var output: String

@@ -8,6 +8,18 @@ struct ExportPiece {
     var shape: StaticShape
     var part: ProgramPart
 
+    /// What a manifest says of it, with what its host gives and gets.
+    func entry(_ interface: [(String, JSONValue)]) -> JSONValue {
+        .object(
+            JSONObject(
+                [
+                    ("file", .string(file)), ("tokens", .integer(shape.tokens)), ("context", .integer(shape.context)),
+                    ("past", .integer(shape.past)), ("embeds", .bool(part.embeds)),
+                    ("first_layer", .integer(part.layers.lowerBound)),
+                    ("end_layer", .integer(part.layers.upperBound)), ("has_head", .bool(part.hasHead)),
+                ] + interface))
+    }
+
     /// The static graph as `target` takes it, and what a report says of it.
     func lowered(
         _ program: IntegerProgram, for target: ExportTarget
@@ -34,19 +46,20 @@ extension ExportPlan {
         return (chunk.map { pieces("prefill", $0) } ?? []) + pieces("decode", 1)
     }
 
-    /// Writes the folder of a format whose files stand alone; `write` returns the bytes of the file of a piece.
+    /// Writes the folder of a format whose files stand alone; `write` returns the bytes of the file of a piece, and what the manifest says of it.
     func export(
         _ program: IntegerProgram, from source: ExportSource, to path: String, ending: String,
-        write: (ExportPiece, StaticGraph) throws(DyadError) -> Int
+        write: (ExportPiece, StaticGraph) throws(DyadError) -> (bytes: Int, entry: JSONValue)
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.makeFolder(path)
+        try ExportManifest.begin(path)
         var report = ExportReport(graphs: [], files: [])
         var entries: [JSONValue] = []
         for piece in pieces(of: program, ending: ending) {
             let (graph, entry) = try piece.lowered(program, for: target)
-            report.files.append((piece.file, try write(piece, graph)))
+            let written = try write(piece, graph)
+            report.files.append((piece.file, written.bytes))
             report.graphs.append(entry)
-            entries.append(ExportManifest.entry(graph, piece))
+            entries.append(written.entry)
         }
         report.files.append(try ExportManifest.write(entries, of: program, from: source, target: target, to: path))
         return report
@@ -58,16 +71,16 @@ public struct ExportManifest {
     let target: ExportTarget
     let source: ExportSource
     let graphs: [ExportPiece]
+    private let path: String
+    /// What the manifest says of each graph.
+    private let entries: [JSONValue]
 
     /// Reads the manifest of a folder.
     ///
     /// - Throws: ``DyadError`` `missing`, or `malformed` for one that `dyad export` did not write.
     init(of folder: String) throws(DyadError) {
         let path = "\(folder)/manifest.json"
-        let file = try MappedFile(path)
-        // The mapping must outlive the use of its bytes.
-        let bytes = withExtendedLifetime(file) { Array(file.bytes) }
-        let document = try JSONValue.parse(String(decoding: bytes, as: UTF8.self), file: path).object ?? JSONObject()
+        let document = try JSONValue.read(path).object ?? JSONObject()
         let malformed = DyadError(
             .malformed, file: path,
             found: "no target, source or graphs, or a graph without file, tokens, context or part",
@@ -89,7 +102,40 @@ public struct ExportManifest {
                     file: file, shape: StaticShape(tokens: tokens, context: context, logits: .one),
                     part: ProgramPart(embeds: embeds, layers: first..<end, hasHead: hasHead)))
         }
-        self.graphs = graphs
+        (self.graphs, self.path, self.entries) = (graphs, path, entries)
+    }
+
+    /// Checks that the graphs are a whole program, prefill chunks and single steps or the latter alone.
+    func checkExtent(of program: IntegerProgram) throws(DyadError) {
+        let parts = Dictionary(grouping: graphs) { $0.shape.tokens == 1 }
+        for (isStep, pieces) in [(true, parts[true] ?? []), (false, parts[false] ?? [])] where isStep || !pieces.isEmpty
+        {
+            var end = 0
+            for piece in pieces where piece.part.layers.lowerBound == end { end = piece.part.layers.upperBound }
+            guard pieces.first?.part.embeds == true, pieces.last?.part.hasHead == true, end == program.graph.layerCount
+            else {
+                throw mismatch(isStep ? "single steps" : "prefill chunks", "layers up to \(end)")
+            }
+        }
+    }
+
+    /// Checks what the manifest says of the inputs and outputs of graph `index`.
+    func check(_ entry: JSONValue, at index: Int) throws(DyadError) {
+        guard entries[index] == entry else {
+            throw mismatch(graphs[index].file, "other shapes, types or encodings")
+        }
+    }
+
+    private func mismatch(_ subject: String, _ found: String) -> DyadError {
+        DyadError(
+            .mismatch, file: path, subject: subject, found: found, expected: "the program's",
+            remedy: "The exported folder is not what this program says: export it again.")
+    }
+
+    /// Makes the folder of an export, without the manifest that an earlier one may have left: files of both must not pass for one.
+    static func begin(_ path: String) throws(DyadError) {
+        try makeFolder(path)
+        unlink("\(path)/manifest.json")
     }
 
     /// Makes a folder, and those above it.
@@ -143,14 +189,7 @@ public struct ExportManifest {
                     return .object(object)
                 })
         }
-        return .object(
-            JSONObject([
-                ("file", .string(piece.file)), ("tokens", .integer(piece.shape.tokens)),
-                ("context", .integer(piece.shape.context)), ("past", .integer(piece.shape.past)),
-                ("embeds", .bool(piece.part.embeds)), ("first_layer", .integer(piece.part.layers.lowerBound)),
-                ("end_layer", .integer(piece.part.layers.upperBound)), ("has_head", .bool(piece.part.hasHead)),
-                ("inputs", entries(graph.inputs)), ("outputs", entries(graph.outputs)),
-            ]))
+        return piece.entry([("inputs", entries(graph.inputs)), ("outputs", entries(graph.outputs))])
     }
 }
 

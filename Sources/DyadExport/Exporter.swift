@@ -49,7 +49,7 @@ public enum ExportTarget: String, CaseIterable, Sendable {
 
     /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
     public var isHTP: Bool { htp != nil }
-    /// Whether it takes LiteRT's form; the others take ONNX.
+    /// Whether it takes LiteRT's form.
     public var isLiteRT: Bool { self == .litert || self == .ethosU85 }
     /// QNN's number of the chip and the version of its HTP.
     public var htp: (chip: Int, architecture: Int)? {

@@ -88,7 +88,7 @@ public struct Recipe: Equatable, Sendable {
             /// Percentile 99.99 on both sides.
             case percentile
             /// Mean ± k standard deviations, k by bit width (3.9 at 8 bits), where the values are distributed like a Gaussian,
-            /// as after a rotation; min–max elsewhere (Quant.npu; research/quantnpu.md §1.5).
+            /// as after a rotation; min–max elsewhere (Quant.npu).
             case sigma
         }
     }
@@ -103,7 +103,7 @@ public struct Recipe: Equatable, Sendable {
         case softmax
     }
 
-    /// The constant key/value prefix that takes the attention sink (research/quantnpu.md §1.8).
+    /// The constant key/value prefix that takes the attention sink (Quant.npu, arXiv 2605.20295).
     public enum Prefix: Equatable, Sendable {
         case none
         /// The one token, of the tokenizer's special tokens and a few common ones, under which the calibration text is likeliest.
@@ -121,7 +121,7 @@ public struct Recipe: Equatable, Sendable {
         public var online = false
     }
 
-    /// SmoothQuant-style equivalent scaling (Xiao et al. 2023; research/mobilequant.md §3.1).
+    /// SmoothQuant-style equivalent scaling (Xiao et al. 2023; MobileQuant, Tan et al. 2024).
     public struct Smoothing: Equatable, Sendable {
         /// Migration strength: s = amax^α / wmax^(1−α).
         public var alpha: Double
@@ -156,7 +156,7 @@ public struct Recipe: Equatable, Sendable {
         /// Which activations are rounded during the stage, and learnt where they have a rate.
         public var activations = Activations.all
         /// Whether weights are rounded during the stage. Where GPTQ rounds afterwards, rotations are better learnt without
-        /// (research/quantnpu.md §1.3).
+        /// (Quant.npu, arXiv 2605.20295).
         public var quantizesWeights = true
         /// The weight of the sum of relative local errors ‖x − Q(x)‖²/‖x‖² in the loss of the first ``localSteps`` steps.
         public var localWeight = 0.0

@@ -5,6 +5,7 @@ import DyadFormats
 import DyadGraph
 import DyadRuntime
 import DyadTokenizer
+import Foundation
 
 struct BenchmarkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -51,7 +52,8 @@ struct BenchmarkCommand: ParsableCommand {
                 .usage, subject: "--prompt", found: "no tokens", expected: "at least one", remedy: "Give a text.")
         }
         let chunk = promptTokens ?? 128
-        let tokens = (0...max(chunk, 0)).map { once[$0 % once.count] }
+        // One more than the chunk, or too few of a chunk that is too long anyhow.
+        let tokens = (0...min(max(chunk, 0), loaded.graph.maximumContext)).map { once[$0 % once.count] }
         try PhoneBenchmark(target: target, context: context, chunk: chunk, repetitions: repetitions ?? 100).prepare(
             loaded, from: try ExportSource(path: program), tokens: tokens, in: output
         ) { Terminal.note($0) }
@@ -72,10 +74,10 @@ struct BenchmarkCommand: ParsableCommand {
             return try Terminal.print(JSONValue.object(JSONObject(document)).text())
         }
         for result in results {
-            let speed = result.tokensPerSecond.map { "\(Int($0.rounded())) tokens/s" } ?? "no time"
+            let speed = result.tokensPerSecond.map { String(format: "%.0f tokens/s", $0) } ?? "no time"
             try Terminal.print(
                 "\(result.name): \(speed) (\(result.tokens) tokens a run), logits "
-                    + "\((result.signalToNoise * 10).rounded() / 10) dB, best token "
+                    + String(format: "%.1f dB, best token ", result.signalToNoise)
                     + (result.argmaxAgrees ? "the same" : "another"))
             for (event, times) in result.microseconds {
                 try Terminal.print("  \(event): \(times.count) times, at least \(times.min() ?? 0) microseconds")

@@ -50,6 +50,7 @@ struct Export: ParsableCommand {
 
     func run() throws {
         let loaded = try IntegerProgram.load(program)
+        try loaded.validate()
         guard format != .gguf else { return try exportGGUF(loaded) }
         let capacity = loaded.graph.maximumContext - loaded.graph.prefixTokens.count
         let context = context ?? capacity

@@ -48,6 +48,7 @@ struct Verify: ParsableCommand {
         }
         let loaded = try IntegerProgram.load(program)
         if let exported {
+            try loaded.validate()
             let count = try ExportManifest.check(exported, against: loaded)
             Terminal.note("\(exported): \(count) encodings, all weights and operations are those of the program")
         }
@@ -90,9 +91,15 @@ struct Verify: ParsableCommand {
                 .usage, file: text, found: "\(ids.count) tokens", expected: "at least \(context), one window",
                 remedy: "Give a longer text, a smaller --context, or --windows 0.")
         }
+        let capacity = loaded.graph.maximumContext - loaded.graph.prefixTokens.count
+        guard context >= 2, context <= capacity, windows >= 0 else {
+            throw DyadError(
+                .usage, subject: "--context, --windows", found: "\(context), \(windows)",
+                expected: "2 to \(capacity), and 0 or more", remedy: "Choose others, or leave them out.")
+        }
         var options = TargetVerification.Options()
         (options.chunk, options.context) = (chunk, context)
-        options.windows = text == nil ? 0 : windows
+        options.windows = text == nil ? 0 : min(windows, ids.count / context)
         options.layers = layers.map { 0..<min($0, loaded.graph.layerCount) }
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)

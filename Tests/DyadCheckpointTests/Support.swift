@@ -41,11 +41,11 @@ struct HostileCase: Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// Expects that `body` throws what the manifest says, within a second.
+    /// Expects that `body` throws what the manifest says, within ten seconds.
     func check(_ body: () throws -> Void) {
         let start = ContinuousClock.now
         let error = #expect(throws: DyadError.self, "\(name)") { try body() }
-        #expect(ContinuousClock.now - start < .seconds(1), "\(name)")
+        #expect(ContinuousClock.now - start < .seconds(10), "\(name)")
         guard let error else { return }
         #expect(error.reason.rawValue == reason, "\(name): \(error)")
         #expect(file.isEmpty || error.file?.hasSuffix(file) == true, "\(name): \(error)")

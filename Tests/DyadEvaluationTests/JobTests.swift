@@ -141,7 +141,7 @@ import Testing
         }
     }
 
-    /// Gemma with its beginning-of-text token and without, float and integer (research/mobilequant.md §7, check 6).
+    /// Gemma with its beginning-of-text token and without, float and integer (conformance check 6 of MobileQuant).
     @Test func gemmaIsReportedWithAndWithoutItsBeginningOfText() throws {
         try withFolder { folder in
             let job = try job(folder, recipe: "rtn-w8a8", fixture: "gemma")

@@ -119,6 +119,10 @@ import Testing
                 Self.profile + "0,EXECUTE,soon,US,BACKEND,ROOT,QNN (execute) time\n",
                 to: "\(folder)/results/decode/profile.csv")
             #expect(read()?.found.contains("soon") == true)
+            try Self.write(
+                Self.profile + "0,EXECUTE,nan,US,BACKEND,ROOT,QNN (execute) time\n",
+                to: "\(folder)/results/decode/profile.csv")
+            #expect(read()?.reason == .malformed)
             try Self.writeResults(of: program, in: folder)
             let place = "\(folder)/results/prefill/Result_0"
             let logits = try #require(FileManager.default.contentsOfDirectory(atPath: place).first)

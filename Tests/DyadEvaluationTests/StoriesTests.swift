@@ -129,8 +129,7 @@ import Testing
         }
     }
 
-    /// With few steps, one objective at the end of the network learns less than block by block (research/mobilequant.md §7,
-    /// check 5), or at least not clearly more: with little text they come out equal. If it does, the blocks are not learnt as
+    /// With few steps, one objective at the end of the network learns less than block by block (conformance check 5 of MobileQuant), or at least not clearly more: with little text they come out equal. If it does, the blocks are not learnt as
     /// they should be.
     @Test func aShortEndToEndRunLearnsLessThanBlockByBlock() throws {
         func divergence(_ objective: Recipe.Learning.Objective) throws -> Double {

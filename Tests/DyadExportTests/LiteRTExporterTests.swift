@@ -105,6 +105,34 @@ import Testing
         try expectDamageIsRefused(to: file) { _ = try Self.export($0, to: $1) }
     }
 
+    /// A manifest that names no graph, or not all, or says something else of one, is no proof.
+    @Test(arguments: ["none", "half", "scale"])
+    func aManifestThatSaysLessOrElseIsRefused(_ change: String) throws {
+        let folder = freshFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let program = tinyProgram()
+        _ = try Self.export(program, to: folder, layers: 1)
+        let path = "\(folder)/manifest.json"
+        var manifest = try #require(try JSONValue.read(path).object)
+        var graphs = try #require(manifest["graphs"]?.array)
+        switch change {
+        case "none": graphs = []
+        case "half": graphs.removeLast()
+        default:
+            var graph = try #require(graphs[0].object)
+            var inputs = try #require(graph["outputs"]?.array)
+            var value = try #require(inputs.last?.object)
+            value["scale"] = .measured(7)
+            inputs[inputs.count - 1] = .object(value)
+            graph["outputs"] = .array(inputs)
+            graphs[0] = .object(graph)
+        }
+        manifest["graphs"] = .array(graphs)
+        try JSONValue.object(manifest).text().write(toFile: path, atomically: true, encoding: .utf8)
+        let error = #expect(throws: DyadError.self) { _ = try ExportManifest.check(folder, against: program) }
+        #expect(error?.reason == .mismatch && error?.file == path)
+    }
+
     /// Cut at layer boundaries, every tensor that crosses one is an output of a part and an input of the next.
     @Test(arguments: [ExportTarget.litert, .sm8650])
     func partsFitTogether(target: ExportTarget) throws {

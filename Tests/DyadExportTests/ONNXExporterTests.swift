@@ -21,7 +21,7 @@ import Testing
         let report = try Self.export(program, to: folder)
         #expect(report.graphs.map(\.file) == ["prefill.onnx", "decode.onnx"])
         #expect(report.graphs.map(\.shape.tokens) == [4, 1])
-        #expect(try ONNXExporter.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
+        #expect(try ExportManifest.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
 
         let models = try report.graphs.map {
             try ONNXModel(serializedBytes: Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0.file)")))
@@ -100,7 +100,7 @@ import Testing
             try bytes.write(to: weights)
         }
         try model.serializedData().write(to: path)
-        let error = #expect(throws: DyadError.self) { _ = try ONNXExporter.check(folder, against: program) }
+        let error = #expect(throws: DyadError.self) { _ = try ExportManifest.check(folder, against: program) }
         #expect(error?.reason == .mismatch)
         #expect(error?.subject == subject)
     }

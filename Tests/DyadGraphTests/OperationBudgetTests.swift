@@ -3,7 +3,7 @@ import Testing
 
 @testable import DyadGraph
 
-/// The worst distance from float64, in output steps, that an operation may have (NUMERICS.md's table says 1; one
+/// The worst distance from float64, in output steps, that an operation may have (the table of the page Numerics says 1; one
 /// rounding costs 0.5, and what multipliers and roots add stays below a hundredth).
 let oneRounding = 0.51
 

@@ -82,7 +82,7 @@ import Testing
         }
     }
 
-    /// Before and after folding, the quantised network puts out the same (research/mobilequant.md §7, check 3).
+    /// Before and after folding, the quantised network puts out the same (conformance check 3 of MobileQuant).
     @Test func foldingKeepsTheQuantisedOutput() throws {
         let test = try Case(bits: 8)
         let problem = try test.problem { ($0.rates.scalings, $0.rates.clipping, $0.rates.activations) = (1, 1, 1) }
@@ -145,7 +145,7 @@ import Testing
     }
 
     /// The derivative of the quantised value with respect to both ends of the range, against central differences in float64 of
-    /// the function with its rounding held (research/mobilequant.md §7, check 2).
+    /// the function with its rounding held (conformance check 2 of MobileQuant).
     @Test func gradientsOfTheRangeMatchNumericalOnes() throws {
         let encoding = try LearnableEncoding(Encoding(scale: 0.02, zeroPoint: 100), grid: .unsigned8)
         let values: [Float] = [-3, -1.234, -0.071, 0.0033, 0.777, 2.9, 3.4, 5]

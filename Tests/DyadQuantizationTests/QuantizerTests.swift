@@ -158,7 +158,7 @@ import Testing
         #expect(try likelihood(exposed) < likelihood(after.output.folded) + 0.01)
     }
 
-    /// research/mobilequant.md §7, check 4, on a small model: one channel of the product carries a factor that down_proj takes
+    /// Conformance check 4 of MobileQuant, on a small model: one channel of the product carries a factor that down_proj takes
     /// away again, as real models have them. Scaling without the up-down pair cannot see it, and the other channels are lost.
     @Test func withoutTheUpDownPairAnOutlierOfTheProductBreaksTheNetwork() throws {
         func divergence(_ sites: Set<Recipe.Smoothing.Site>) throws -> Double {

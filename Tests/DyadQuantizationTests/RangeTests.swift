@@ -71,7 +71,7 @@ private func gaussian(_ count: Int) -> [Float] {
                 == RangeSearch.encoding(heavy, grid: .unsigned8, rule: .minmax))
     }
 
-    /// research/quantnpu.md §1.5: for a Gaussian at 8 bit the best clip is about 3.9 σ; ours is asymmetric, so both ends.
+    /// Initialisation by bit width (Quant.npu): for a Gaussian at 8 bit the best clip is about 3.9 σ; ours is asymmetric, so both ends.
     @Test func theSquaredErrorSearchFindsTheKnownClipOfAGaussian() {
         var histogram = StreamingHistogram()
         // Ten times, so that the two outliers do not weigh against the rest.

@@ -257,7 +257,7 @@ import Testing
         (value * by.multiplier + 1 << (by.shift - 1)) >> by.shift
     }
 
-    /// One row of attention as NUMERICS.md writes it.
+    /// One row of attention as the page Numerics writes it.
     private func mixed(
         _ scores: [Int64], values: [UInt8], dimension: Int, prefix: Int, form: UInt32, exponent: dyad_rescale,
         rho: dyad_rescale

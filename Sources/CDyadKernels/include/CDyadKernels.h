@@ -1,6 +1,6 @@
 // Integer kernels of the Dyad runtime.
 //
-// Every function computes exactly the bits that NUMERICS.md prescribes, and none uses a floating-point type or
+// Every function computes exactly the bits that the page Numerics prescribes, and none uses a floating-point type or
 // instruction. A kernel works on plain memory that the caller has validated and laid out: it checks nothing.
 //
 // Vocabulary: a *row* is one token; `rescale(a) = (a * multiplier + 2^(shift - 1)) >> shift` in 64 bits.

@@ -1,5 +1,6 @@
 import DyadExport
 import DyadFormats
+import Foundation
 
 /// A graph compiled for one Qualcomm chip.
 public struct ContextBinary: Sendable {
@@ -31,12 +32,21 @@ public struct ContextBinary: Sendable {
         for graph in report.graphs {
             progress("\(graph.file): compiling for \(target.rawValue)")
             let file = graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
-            let made = try worker.compile("\(folder)/\(graph.file)", to: "\(folder)/\(file)")
+            // ONNX Runtime writes in place, and refuses a name that exists.
+            let path = "\(folder)/\(file)", partial = "\(folder)/partial-\(file)"
+            try? FileManager.default.removeItem(atPath: partial)
+            defer { try? FileManager.default.removeItem(atPath: partial) }
+            let made = try worker.compile("\(folder)/\(graph.file)", to: partial)
             guard made.chips == [expected] else {
                 throw DyadError(
                     .mismatch, file: "\(folder)/\(file)", subject: "chip",
                     found: made.chips.isEmpty ? "none named" : made.chips.joined(separator: ", "), expected: expected,
                     remedy: "Use the version of onnxruntime-qnn that scripts/npu-requirements.txt names.")
+            }
+            guard rename(partial, path) == 0 else {
+                throw DyadError(
+                    .cannotWrite, file: path, found: String(cString: strerror(errno)), expected: "to be renamed",
+                    remedy: "Name a folder where you may write.")
             }
             binaries.append(ContextBinary(file: file, bytes: made.bytes, chip: expected, seconds: made.seconds))
         }

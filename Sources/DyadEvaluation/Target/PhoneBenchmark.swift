@@ -38,7 +38,10 @@ public struct PhoneBenchmark: Sendable {
         _ program: IntegerProgram, from source: ExportSource, tokens: [Int32], in folder: String,
         progress: (String) -> Void = { _ in }
     ) throws(DyadError) {
+        try check(program, tokens)
         let export = "\(folder)/export"
+        // What an earlier preparation left must not pass for this one's.
+        for old in [Self.settings, "results"] { try? FileManager.default.removeItem(atPath: "\(folder)/\(old)") }
         let report = try ONNXExporter(ExportPlan(target: target, context: context, chunk: chunk)).export(
             program, from: source, to: export)
         let binaries = try ContextBinary.compile(report, in: export, for: target, progress: progress)
@@ -55,19 +58,20 @@ public struct PhoneBenchmark: Sendable {
     func writeInputs(
         _ program: IntegerProgram, from source: ExportSource, tokens: [Int32], in folder: String
     ) throws(DyadError) {
-        guard target.isHTP, chunk >= 1, chunk < context, tokens.count > chunk, repetitions >= 1 else {
-            throw DyadError(
-                .mismatch, subject: "phone benchmark",
-                found: "\(target.rawValue), \(tokens.count) tokens, chunk \(chunk) of \(context), \(repetitions) runs",
-                expected: "a Qualcomm chip, a chunk shorter than text and context, and at least 1 run",
-                remedy: "Give a longer prompt or a shorter chunk.")
-        }
+        try check(program, tokens)
         for step in steps {
             let (graph, shape, observed) = try observe(program, tokens, step)
             try ExportManifest.makeFolder("\(folder)/inputs/\(step.name)")
             var list: [String] = []
-            for (name, bytes) in try observed.inputs(of: graph, program, shape) {
-                let file = "inputs/\(step.name)/\(name).raw"
+            for (index, (name, bytes)) in try observed.inputs(of: graph, program, shape).enumerated() {
+                // Numbers: a name may hold what a file's must not.
+                let file = "inputs/\(step.name)/\(index).raw"
+                guard !name.contains(where: { $0.isWhitespace || $0.isNewline }), !name.contains(":=") else {
+                    throw DyadError(
+                        .unsupported, subject: name, found: "a blank or := in the name of an input",
+                        expected: "a name that qnn-net-run's list of inputs can hold",
+                        remedy: "Quantise the model again.")
+                }
                 try AtomicFile.write("\(folder)/\(file)", expectedBytes: bytes.count) { (sink) throws(DyadError) in
                     try sink.write(bytes)
                 }
@@ -84,6 +88,19 @@ public struct PhoneBenchmark: Sendable {
                 ("tokens", .array(tokens.prefix(chunk + 1).map { .integer(Int($0)) })),
             ]))
         try AtomicFile.write("\(folder)/\(Self.settings)", text: settings.text() + "\n")
+    }
+
+    private func check(_ program: IntegerProgram, _ tokens: [Int32]) throws(DyadError) {
+        let capacity = program.graph.maximumContext - program.graph.prefixTokens.count
+        guard target.isHTP, chunk >= 1, chunk < context, context <= capacity, tokens.count > chunk, repetitions >= 1
+        else {
+            throw DyadError(
+                .mismatch, subject: "phone benchmark",
+                found: "\(target.rawValue), \(tokens.count) tokens, chunk \(chunk) of \(context), \(repetitions) runs",
+                expected:
+                    "a Qualcomm chip, a chunk shorter than text and context, a context of at most \(capacity), 1 run",
+                remedy: "Give a longer prompt, a shorter chunk, or another context.")
+        }
     }
 
     private func observe(
@@ -133,7 +150,7 @@ public struct PhoneBenchmark: Sendable {
             microseconds.first { $0.event == Self.run }.map { TargetProfile.median($0.times) }
         }
         /// Tokens a second at the median.
-        public var tokensPerSecond: Double? { median.map { Double(tokens) / $0 * 1e6 } }
+        public var tokensPerSecond: Double? { median.flatMap { $0 > 0 ? Double(tokens) / $0 * 1e6 : nil } }
         private static let run = "QNN (execute) time"
 
         /// For `--json`.
@@ -160,9 +177,7 @@ public struct PhoneBenchmark: Sendable {
         of folder: String, for source: ExportSource
     ) throws(DyadError) -> (benchmark: PhoneBenchmark, tokens: [Int32]) {
         let path = "\(folder)/\(settings)"
-        let file = try MappedFile(path)
-        let bytes = withExtendedLifetime(file) { Array(file.bytes) }
-        let document = JSONField(try JSONValue.parse(String(decoding: bytes, as: UTF8.self), file: path), file: path)
+        let document = JSONField(try JSONValue.read(path), file: path)
         guard try document.member("source_sha256").value.string == source.sha256 else {
             throw DyadError(
                 .mismatch, file: path, subject: "source_sha256",
@@ -261,7 +276,9 @@ enum TargetProfile {
         for (number, cells) in lines.enumerated().dropFirst(start + 1) {
             guard cells.count > max(time, name, unit) else { throw malformed("line \(number + 1) with too few cells") }
             guard cells[unit] == "US" else { continue }
-            guard let value = Double(cells[time]) else { throw malformed("\(cells[time]) in line \(number + 1)") }
+            guard let value = Double(cells[time]), value.isFinite, value >= 0 else {
+                throw malformed("\(cells[time]) in line \(number + 1)")
+            }
             if let known = events.firstIndex(where: { $0.event == cells[name] }) {
                 events[known].times.append(value)
             } else {

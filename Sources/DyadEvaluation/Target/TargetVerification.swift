@@ -320,7 +320,8 @@ public struct TargetVerification: Sendable {
             part: part, tensor: tensor.name, tokens: tokens, bits: value.type.integerType?.bitWidth ?? 0,
             values: expected.count,
             maximumSteps: largest, meanSteps: sum / count, withinTwoSteps: Double(near) / count,
-            isOutput: false, withinOneCoarseStep: Double(nearer) / count, signalToNoise: 10 * log10(signal / noise))
+            isOutput: false, withinOneCoarseStep: Double(nearer) / count,
+            signalToNoise: noise == 0 ? .infinity : 10 * log10(signal / noise))
     }
 }
 

@@ -55,7 +55,7 @@ final class TargetWorker {
 
     deinit {
         try? requests.fileHandleForWriting.close()
-        process.terminate()
+        if process.isRunning { process.terminate() }
         try? FileManager.default.removeItem(atPath: folder)
     }
 

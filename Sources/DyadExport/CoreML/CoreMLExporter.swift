@@ -11,7 +11,7 @@ public struct CoreMLExporter: Exporter {
     /// Creates an exporter.
     public init(_ plan: ExportPlan) { self.plan = plan }
 
-    /// See ``Exporter``. A package is a folder; its files are written beside their names and renamed, the model last.
+    /// See ``Exporter``. A package is a folder; its files are written beside their names and renamed.
     public func export(
         _ program: IntegerProgram, from source: ExportSource, to path: String
     ) throws(DyadError) -> ExportReport {
@@ -26,8 +26,25 @@ public struct CoreMLExporter: Exporter {
                 (sink) throws(DyadError) in try sink.write(bytes)
             }
             try AtomicFile.write("\(folder)/Manifest.json", text: Self.manifest)
-            return weights.count + bytes.count + Self.manifest.utf8.count
+            return (weights.count + bytes.count + Self.manifest.utf8.count, Self.entry(model, piece))
         }
+    }
+
+    /// What the package itself takes, keeps and gives: float16 and int32, names without dots.
+    private static func entry(_ model: CoreMLModel, _ piece: ExportPiece) -> JSONValue {
+        func line(_ name: String, _ array: CoreMLArrayFeatureType) -> JSONValue {
+            .object(
+                JSONObject([
+                    ("name", .string(name)), ("shape", .array(array.shape.map { .integer(Int($0)) })),
+                    ("type", .string(array.dataType == CoreMLWriter.int32Arrays ? "i32" : "f16")),
+                ]))
+        }
+        let description = model.description_p
+        return piece.entry([
+            ("inputs", .array(description.input.map { line($0.name, $0.type.multiArrayType) })),
+            ("states", .array(description.state.map { line($0.name, $0.type.stateType.arrayType) })),
+            ("outputs", .array(description.output.map { line($0.name, $0.type.multiArrayType) })),
+        ])
     }
 
     private static func serialized(_ model: CoreMLModel, _ file: String) throws(DyadError) -> [UInt8] {
@@ -68,19 +85,20 @@ public struct CoreMLExporter: Exporter {
 }
 
 extension CoreMLExporter {
-    /// As ``ONNXExporter/check(_:against:)``: operation by operation, and the weight file byte by byte.
+    /// As ``ExportManifest/check(_:against:)``: operation by operation, and the weight file byte by byte.
     static func check(_ folder: String, _ manifest: ExportManifest, against program: IntegerProgram) throws(DyadError)
         -> Int
     {
         var count = 0
-        for piece in manifest.graphs {
-            let (graph, entry) = try piece.lowered(program, for: .coreml)
+        for (index, piece) in manifest.graphs.enumerated() {
+            let (graph, line) = try piece.lowered(program, for: .coreml)
             let (model, weights) = try CoreMLWriter.model(
                 of: graph, shape: piece.shape, metadata: manifest.source.metadata(.coreml, piece.shape))
             let path = "\(folder)/\(piece.file)/Data/com.apple.CoreML"
+            try manifest.check(entry(model, piece), at: index)
             try compare(model, with: "\(path)/model.mlmodel")
             try weights.compare(with: "\(path)/weights/weight.bin")
-            count += entry.encodings
+            count += line.encodings
         }
         return count
     }

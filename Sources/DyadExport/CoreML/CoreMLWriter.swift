@@ -89,10 +89,13 @@ struct CoreMLWriter {
         return value
     }
 
+    /// Core ML's number of arrays of int32; of float16 it is 65552.
+    static let int32Arrays: Int32 = 131104
+
     private static func array(_ shape: [Int], _ type: CoreMLDataType) -> CoreMLArrayFeatureType {
         var array = CoreMLArrayFeatureType()
         array.shape = shape.map(Int64.init)
-        array.dataType = type == .int32 ? 131104 : 65552
+        array.dataType = type == .int32 ? int32Arrays : 65552
         return array
     }
 
@@ -468,7 +471,7 @@ struct CoreMLWriter {
                 }()
             constants["hidden"] = hidden
             exact = make("add", [("x", [x[1]]), ("y", [hidden])], name, shape)
-        case .rmsNorm: exact = rmsNorm(x[0], gain: x[1], name, shape)
+        case .rmsNorm(let epsilon): exact = rmsNorm(x[0], gain: x[1], Double(epsilon), name, shape)
         case .layerNorm(let epsilon):
             let bias = x.count > 2 ? [("beta", [x[2]])] : []
             exact = make(
@@ -501,7 +504,9 @@ struct CoreMLWriter {
     }
 
     /// Relative to the largest magnitude, since float16 holds no square above 65504.
-    private mutating func rmsNorm(_ x: String, gain: String, _ name: String, _ shape: [Int]) -> String {
+    private mutating func rmsNorm(
+        _ x: String, gain: String, _ epsilon: Double, _ name: String, _ shape: [Int]
+    ) -> String {
         let last = integers([-1]), yes = flag(true)
         let row = Array(shape.dropLast() + [1])
         let magnitudes = make("abs", [("x", [x])], "\(name).magnitudes", shape)
@@ -512,7 +517,12 @@ struct CoreMLWriter {
         let squares = make("mul", [("x", [relative]), ("y", [relative])], "\(name).squares", shape)
         let mean = make(
             "reduce_mean", [("x", [squares]), ("axes", [last]), ("keep_dims", [yes])], "\(name).mean", row)
-        let root = make("rsqrt", [("x", [mean]), ("epsilon", [number(1e-6)])], "\(name).root", row)
+        // ε relative to the largest magnitude too: (√ε / largest)².
+        let share = make(
+            "real_div", [("x", [number(Float(epsilon.squareRoot()))]), ("y", [bounded])], "\(name).share", row)
+        let offset = make("mul", [("x", [share]), ("y", [share])], "\(name).offset", row)
+        let sum = make("add", [("x", [mean]), ("y", [offset])], "\(name).sum", row)
+        let root = make("rsqrt", [("x", [sum]), ("epsilon", [number(1e-6)])], "\(name).root", row)
         let normalized = make("mul", [("x", [relative]), ("y", [root])], "\(name).normalized", shape)
         return make("mul", [("x", [normalized]), ("y", [gain])], name, shape)
     }

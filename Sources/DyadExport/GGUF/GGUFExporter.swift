@@ -68,6 +68,7 @@ public struct GGUFExporter {
         try require("embedding_length", "hidden_size")
         try require("feed_forward_length", "intermediate_size")
         try require("attention.head_count", "head_count")
+        try require("attention.head_count_kv", "key_value_head_count")
         var replaced: [(key: String, value: GGUFValue)] = [
             ("dyad.source", .string(source.name)), ("dyad.source_sha256", .string(source.sha256)),
             // MOSTLY_Q8_0 or MOSTLY_Q4_0: what most tensors are.

@@ -18,7 +18,7 @@ public struct LiteRTExporter: Exporter {
                 of: graph, named: piece.file, metadata: source.metadata(plan.target, piece.shape)
             ).bytes
             try Self.write(bytes, to: "\(path)/\(piece.file)")
-            return bytes.count
+            return (bytes.count, ExportManifest.entry(graph, piece))
         }
     }
 
@@ -43,12 +43,14 @@ public struct LiteRTExporter: Exporter {
 }
 
 extension LiteRTExporter {
-    /// As ``ONNXExporter/check(_:against:)``: the files must be, byte for byte, what the program exports to.
-    public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
-        let manifest = try ExportManifest(of: folder)
+    /// As ``ExportManifest/check(_:against:)``: the files must be, byte for byte, what the program exports to.
+    static func check(_ folder: String, _ manifest: ExportManifest, against program: IntegerProgram) throws(DyadError)
+        -> Int
+    {
         var count = 0
-        for piece in manifest.graphs {
+        for (index, piece) in manifest.graphs.enumerated() {
             let (graph, entry) = try piece.lowered(program, for: manifest.target)
+            try manifest.check(ExportManifest.entry(graph, piece), at: index)
             let expected = try LiteRTWriter.file(
                 of: graph, named: piece.file, metadata: manifest.source.metadata(manifest.target, piece.shape))
             let path = "\(folder)/\(piece.file)"
@@ -80,10 +82,11 @@ extension ExportManifest {
     /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor.
     public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
         let manifest = try ExportManifest(of: folder)
+        try manifest.checkExtent(of: program)
         return switch manifest.target {
-        case .litert, .ethosU85: try LiteRTExporter.check(folder, against: program)
+        case .litert, .ethosU85: try LiteRTExporter.check(folder, manifest, against: program)
         case .coreml: try CoreMLExporter.check(folder, manifest, against: program)
-        case .onnxruntime, .sm8650, .sm8750: try ONNXExporter.check(folder, against: program)
+        case .onnxruntime, .sm8650, .sm8750: try ONNXExporter.check(folder, manifest, against: program)
         }
     }
 }

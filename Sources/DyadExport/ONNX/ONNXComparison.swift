@@ -12,14 +12,16 @@ extension ONNXExporter {
     /// - Returns: the number of tensors with an encoding that were compared.
     /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor, with what was found and what the program says; `missing` or
     ///   `malformed` for a folder that cannot be read.
-    public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
-        let manifest = try ExportManifest(of: folder)
+    static func check(_ folder: String, _ manifest: ExportManifest, against program: IntegerProgram) throws(DyadError)
+        -> Int
+    {
         let weightPath = "\(folder)/\(weightFile)"
         let found = try MappedFile(weightPath)
         var count = 0
         var weights = WeightFile()
-        for entry in manifest.graphs {
+        for (index, entry) in manifest.graphs.enumerated() {
             let (graph, _) = try entry.lowered(program, for: manifest.target)
+            try manifest.check(ExportManifest.entry(graph, entry), at: index)
             let expected = try ONNXWriter.model(
                 of: graph, name: entry.file, weights: &weights, weightFile: weightFile, metadata: [])
             let path = "\(folder)/\(entry.file)"

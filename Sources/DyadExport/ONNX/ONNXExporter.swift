@@ -47,7 +47,7 @@ public struct ONNXExporter: Exporter {
         _ pieces: [ExportPiece], of program: IntegerProgram, from source: ExportSource, to path: String,
         observing: (StaticGraph) -> [Int] = { _ in [] }
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.makeFolder(path)
+        try ExportManifest.begin(path)
         var weights = WeightFile()
         var report = ExportReport(graphs: [], files: [])
         var models: [(file: String, bytes: Data)] = []

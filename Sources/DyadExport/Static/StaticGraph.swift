@@ -186,10 +186,12 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
 }
 
 extension DyadGraph.Operation {
-    /// The number in `layers.<number>.`, with which the operations of a layer begin; nil for the embedding, the last norm and the head.
+    /// The number in `layers.<number>.`, with which the operations of a layer begin; nil for the embedding, the last norm and the head, and
+    /// for a number that no graph reaches.
     var layer: Int? {
         let parts = name.split(separator: ".", maxSplits: 2)
-        return parts.count == 3 && parts[0] == "layers" ? Int(parts[1]) : nil
+        guard parts.count == 3, parts[0] == "layers", let number = Int(parts[1]) else { return nil }
+        return (0..<GraphLimits.count).contains(number) ? number : nil
     }
 }
 

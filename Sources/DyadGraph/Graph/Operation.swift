@@ -1,6 +1,6 @@
 /// One step of the integer program, at the level that NPUs know.
 ///
-/// NUMERICS.md gives the arithmetic of each kind; ``ReferenceInterpreter`` is its executable form. All multipliers
+/// The page Numerics gives the arithmetic of each kind; ``ReferenceInterpreter`` is its executable form. All multipliers
 /// follow from the encodings of the tensors named here.
 public struct Operation: Equatable, Sendable {
     /// Unique, for example `layers.3.mlp.down_proj`.

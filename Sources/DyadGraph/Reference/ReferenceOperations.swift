@@ -1,4 +1,4 @@
-/// The arithmetic of each operation on plain arrays of stored integers, as NUMERICS.md defines it.
+/// The arithmetic of each operation on plain arrays of stored integers, as the page Numerics defines it.
 ///
 /// `q` are stored integers, `x = q − zeroPoint` centred ones. All arrays are row-major. Inputs satisfy what
 /// ``IntegerProgram/validate()`` checks; the bounds proved there make every wrapping operation exact.

@@ -9,7 +9,7 @@ public struct Sensitivity: Equatable, Sendable {
     public let isWeight: Bool
     /// KL divergence (nats) from the float model of the network in which this tensor alone is rounded.
     public let divergence: Double
-    /// Σ|Q(x) − x| / Σ|x|: the measure of Quant.npu (research/quantnpu.md §1.7).
+    /// Σ|Q(x) − x| / Σ|x|: the measure of Quant.npu (arXiv 2605.20295).
     public let relativeError: Double
     /// Additional bytes of the file.
     public let bytes: Int
@@ -53,7 +53,7 @@ public struct Allocation: Equatable, Sendable {
 
     /// Chooses tensors greedily, the most worth for its largest share of a budget first; what does not fit is passed over.
     ///
-    /// With one budget this is the greedy solution of the knapsack, optimal but for one item (research/quantnpu.md §1.7).
+    /// With one budget this is the greedy solution of the knapsack, optimal but for one item (Quant.npu, arXiv 2605.20295).
     ///
     /// - Parameters:
     ///   - bytes: of all integer weights with nothing promoted.

@@ -4,7 +4,7 @@ import DyadTokenizer
 import DyadTransformer
 
 /// Chooses the constant prefix: the token whose keys and values, standing first in every cache, take the attention sink
-/// (PrefixQuant, Chen et al. 2024; research/quantnpu.md §1.8).
+/// (PrefixQuant, Chen et al. 2024).
 enum PrefixSearch {
     /// The token under which the float model finds `windows` likeliest, of the tokenizer's special tokens that begin texts
     /// and a few that occur anywhere.

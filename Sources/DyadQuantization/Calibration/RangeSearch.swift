@@ -59,7 +59,7 @@ enum RangeSearch {
     }
 
     /// The clip in standard deviations that gives a Gaussian the least squared error, to 0.1 from 4 to 8 bits (2.4 at 4,
-    /// 3.2 at 6, 3.9 at 8; research/quantnpu.md §1.5). The 3σ of the papers is right in between, and loses threefold at 8.
+    /// 3.2 at 6, 3.9 at 8). The 3σ of the papers is right in between, and loses threefold at 8.
     static func gaussianClip(bits: Int) -> Double { 0.9 + 0.375 * Double(bits) }
 
     /// Minimises the squared error over the histogram: both ends shrink together first, then one at a time, to 0.5 %.

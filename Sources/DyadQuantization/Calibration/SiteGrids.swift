@@ -1,7 +1,7 @@
 import DyadGraph
 import DyadTransformer
 
-/// Which integer grid each site uses (research/mobilequant.md §2.2, with the changes of NUMERICS.md).
+/// Which integer grid each site uses (MobileQuant, Tan et al. 2024, with the changes of the page Numerics).
 struct SiteGrids {
     let recipe: Recipe
     /// Whether a rotation is executed between the product and down_proj's input.

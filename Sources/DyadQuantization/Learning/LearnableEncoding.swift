@@ -6,7 +6,7 @@ import DyadTensor
 /// the scale of one whose zero point is fixed.
 ///
 /// An end moves in units of the initial range and a scale as s = s₀·eᵗ, so that one learning rate fits tensors of any size
-/// (research/quantnpu.md §1.4). Gradients are LSQ's with the zero point of LSQ+ (``Tensor/fakeQuantize(scale:zeroPoint:range:axis:gradientFactor:)``);
+/// (Quant.npu, arXiv 2605.20295). Gradients are LSQ's with the zero point of LSQ+ (``Tensor/fakeQuantize(scale:zeroPoint:range:axis:gradientFactor:)``);
 /// the zero point is rounded with a straight-through estimator, and 0 stays on the grid.
 final class LearnableEncoding {
     /// Scalars that start at 0.

@@ -20,7 +20,7 @@ extension LearnableTransform {
     func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor { x }
 }
 
-/// Learned channel scalings of one pair of producer and consumer in one layer (research/mobilequant.md §3.3): what the
+/// Learned channel scalings of one pair of producer and consumer in one layer (MobileQuant, Tan et al. 2024, §3): what the
 /// producer puts out is divided by s, what the consumer reads is multiplied. s = eᵗ with t from 0, which needs none of the
 /// guards against s ≤ 0 of the raw form.
 final class LearnableScaling: LearnableTransform {
@@ -128,7 +128,7 @@ final class LearnableScaling: LearnableTransform {
 }
 
 /// Learned rotations R1 (of the residual stream) or R2 (of one layer's values), on the orthogonal manifold by the Cayley
-/// transform R = (I − A)(I + A)⁻¹, A = P − Pᵀ with P from 0 (research/quantnpu.md §1.3, option i). They come on top of what
+/// transform R = (I − A)(I + A)⁻¹, A = P − Pᵀ with P from 0 (Quant.npu, arXiv 2605.20295). They come on top of what
 /// is folded already: the start is the identity.
 final class LearnableRotation: LearnableTransform {
     private let generator: Tensor

@@ -30,7 +30,7 @@ struct LearnableParameter {
     var unit = 1.0
 }
 
-/// Learned weight clipping (OmniQuant, Shao et al. 2024; research/mobilequant.md §3.3): the scale of a row is
+/// Learned weight clipping (OmniQuant, Shao et al. 2024; MobileQuant §3): the scale of a row is
 /// σ(u) · max|w| / largest, so it follows what transforms make of the weight; rounding is to nearest.
 final class ClippedWeight: LearnableWeight {
     private let logit: Tensor

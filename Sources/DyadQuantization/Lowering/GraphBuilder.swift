@@ -59,7 +59,7 @@ struct GraphBuilder {
 
     /// A bias as i32 at scale s_x·s_w[c]; nil stays nil.
     ///
-    /// - Throws: ``DyadError`` where an entry lies outside i32 (NUMERICS.md refuses it).
+    /// - Throws: ``DyadError`` where an entry lies outside i32 (the page Numerics refuses it).
     mutating func bias(
         _ name: String, _ bias: [Float]?, input: TensorID, scales: [Float]
     ) throws(DyadError) -> String? {

@@ -48,7 +48,7 @@ struct StaticModel {
         var prefixValues: [Float] = []
     }
 
-    /// How attention is computed (DESIGN.md: softmax, or exponential and lateAttention).
+    /// How attention is computed (softmax, or exponential and lateAttention).
     enum AttentionForm: Equatable {
         case softmax
         /// The exponentials' type: u8 or u16.

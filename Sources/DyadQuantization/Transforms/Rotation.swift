@@ -4,7 +4,7 @@ import DyadTensor
 import DyadTransformer
 
 /// Rotations in the sense of QuaRot (Ashkboos et al. 2024) and SpinQuant (Liu et al. 2024): R1 and R2 fold into the
-/// weights, R4 is executed by the program as a ±1 matrix. Row vectors, y = x·Wᵀ (research/quantnpu.md §1.2).
+/// weights, R4 is executed by the program as a ±1 matrix. Row vectors, y = x·Wᵀ (Quant.npu, arXiv 2605.20295).
 extension Transform {
     /// A random-sign Hadamard rotation of `size`, orthonormal, float64: diag(±1)·H, block-diagonal where no Hadamard
     /// matrix of that order is known to us.

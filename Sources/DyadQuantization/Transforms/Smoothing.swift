@@ -4,7 +4,7 @@ import DyadTensor
 import DyadTransformer
 
 /// Equivalent channel scaling: SmoothQuant (Xiao et al. 2023) on the norms, and MobileQuant's further pairs
-/// (research/mobilequant.md §3.1): up→down, v→o also under grouped queries, q↔k tied per rotary pair.
+/// (MobileQuant, Tan et al. 2024, §3): up→down, v→o also under grouped queries, q↔k tied per rotary pair.
 extension Transform {
     /// Largest magnitudes per channel of the sites that smoothing balances.
     final class ChannelMagnitudes: SiteVisitor {

@@ -6,7 +6,7 @@ public enum AttentionForm: String, Sendable, CaseIterable {
     case softmax
     /// After it: (Σ e·v + Σ w·v_prefix) / (Σ e + Σ w) with e = exp(score − m), m the maximum of the row's visible token
     /// columns. The prefix's weights w stand apart, since a sink would push every other e below half a step.
-    /// (NUMERICS.md, exponential and lateAttention; research/accuracy-prototype.md §4.)
+    /// (The page Numerics, exponential and lateAttention.)
     case lateDivision
 }
 

@@ -1,6 +1,6 @@
 import DyadTensor
 
-/// Constant keys and values that stand in front of every sequence (research/quantnpu.md §1.8): they take the attention
+/// Constant keys and values that stand in front of every sequence (Quant.npu, arXiv 2605.20295): they take the attention
 /// that a model otherwise sinks into the first token, whose massive activations no static 8-bit encoding can hold.
 public struct Prefix: Sendable {
     /// The tokens whose keys and values these are.
