@@ -92,14 +92,15 @@ struct Verify: ParsableCommand {
                 remedy: "Give a longer text, a smaller --context, or --windows 0.")
         }
         let capacity = loaded.graph.maximumContext - loaded.graph.prefixTokens.count
-        guard context >= 2, context <= capacity, windows >= 0 else {
+        let isChained = text != nil && windows > 0
+        guard windows >= 0, !isChained || (2...max(capacity, 2)).contains(context) else {
             throw DyadError(
                 .usage, subject: "--context, --windows", found: "\(context), \(windows)",
                 expected: "2 to \(capacity), and 0 or more", remedy: "Choose others, or leave them out.")
         }
         var options = TargetVerification.Options()
         (options.chunk, options.context) = (chunk, context)
-        options.windows = text == nil ? 0 : min(windows, ids.count / context)
+        options.windows = isChained ? min(windows, ids.count / context) : 0
         options.layers = layers.map { 0..<min($0, loaded.graph.layerCount) }
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)

@@ -28,10 +28,15 @@ public struct ContextBinary: Sendable {
         }
         let worker = try TargetWorker(TargetWorker.Library(name: "qnn", htp: htp))
         let expected = "soc_type=\(target.rawValue.uppercased());arch=\(htp.architecture)"
+        func name(_ graph: ExportReport.Graph) -> String {
+            graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
+        }
+        // Binaries of an earlier export must not pass for this one's where compiling ends early.
+        for graph in report.graphs { unlink("\(folder)/\(name(graph))") }
         var binaries: [ContextBinary] = []
         for graph in report.graphs {
             progress("\(graph.file): compiling for \(target.rawValue)")
-            let file = graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
+            let file = name(graph)
             // ONNX Runtime writes in place, and refuses a name that exists.
             let path = "\(folder)/\(file)", partial = "\(folder)/partial-\(file)"
             try? FileManager.default.removeItem(atPath: partial)
