@@ -31,6 +31,8 @@ public struct EvaluationJob {
     public var beginsText = false
     /// The model to compare with; nil for perplexity alone.
     public var reference: String?
+    /// A folder that keeps a float reference's hidden states for further evaluations on the same windows; nil for none.
+    public var referenceCache: String?
     /// Tasks to score.
     public var tasks: [TaskDefinition] = []
     /// The folder that holds the tasks' files.
@@ -105,6 +107,12 @@ public struct EvaluationJob {
                 expected: "a text to compare the models on",
                 remedy: "Give --perplexity FILE, or leave the reference out.")
         }
+        guard reference != nil || referenceCache == nil else {
+            throw DyadError(
+                .usage, subject: "--reference-cache", found: "a cache without a reference",
+                expected: "a reference whose hidden states it keeps",
+                remedy: "Give --reference MODEL, or leave the cache out.")
+        }
         guard text != nil || !beginsText else {
             throw DyadError(
                 .usage, subject: "--bos", found: "a beginning of windows without a text",
@@ -126,12 +134,21 @@ public struct EvaluationJob {
     private func measurePerplexity(
         _ loaded: LoadedModel, _ text: String, into result: inout Result, _ progress: ProgressReporter?
     ) throws {
-        let other = try reference.map { try load($0, mode: nil).model }
+        var other = try reference.map { try load($0, mode: nil).model }
         var models = [loaded.model]
-        if let float = other as? FloatModel, !loaded.prefix.isEmpty {
-            let decoder = try float.decoder.copy()
-            decoder.prefix = try withNoGrad { try decoder.computePrefix(loaded.prefix) }
-            models.append(FloatModel(decoder, name: "float with prefix"))
+        if let reference, let float = other as? FloatModel {
+            let fingerprint = try referenceCache.map { _ in try Checkpoint.open(reference).fingerprint() }
+            func kept(_ decoder: Decoder, _ name: String, prefix: [Int32]) throws -> FloatModel {
+                guard let referenceCache, let fingerprint else { return FloatModel(decoder, name: name) }
+                let store = try HiddenStateStore(folder: referenceCache, fingerprint: fingerprint, prefix: prefix)
+                return FloatModel(decoder, name: name, store: store)
+            }
+            other = try kept(float.decoder, float.name, prefix: [])
+            if !loaded.prefix.isEmpty {
+                let decoder = try float.decoder.copy()
+                decoder.prefix = try withNoGrad { try decoder.computePrefix(loaded.prefix) }
+                models.append(try kept(decoder, "float with prefix", prefix: loaded.prefix))
+            }
         }
         let mapped = try MappedFile(text)
         guard let string = String(validating: mapped.bytes, as: UTF8.self) else {

@@ -45,6 +45,9 @@ public struct QuantizationJob {
     /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
 
+    /// Held-out windows that score the result; nil takes all.
+    public var scoreWindows: Int?
+
     /// Creates a job with the default settings.
     public init(model: String, output: String, recipe: Recipe) {
         (self.model, self.output, self.recipe) = (model, output, recipe)
@@ -198,7 +201,7 @@ public struct QuantizationJob {
         _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ text: CalibrationText,
         context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
-        let windows = text.heldOut.map { Array($0.prefix(context)) }
+        let windows = text.heldOut.prefix(scoreWindows ?? .max).map { Array($0.prefix(context)) }
         let reference = FloatModel(original, name: "float")
         var options = Runtime.Options()
         if let threads { options.threads = threads }

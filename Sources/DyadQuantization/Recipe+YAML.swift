@@ -36,6 +36,12 @@ extension Recipe {
         }
         if var section = try top.section("activations") {
             activations.range = try section.choice("range") ?? activations.range
+            if let bits = try section.integer("down-output", in: 8...16) {
+                guard bits == 8 || bits == 16 else {
+                    throw section.error("down-output", found: "\(bits)", expected: "8 or 16")
+                }
+                activations.downOutputBits = bits
+            }
             try section.finish()
         }
         attention = try top.choice("attention") ?? attention
@@ -67,6 +73,7 @@ extension Recipe {
             smoothing = Smoothing(alpha: alpha, sites: Set(try section.choices("sites") ?? Smoothing.Site.allCases))
             try section.finish()
         }
+        equalization = try top.boolean("equalization") ?? false
         promote = try top.strings("promote") ?? []
         if var section = try top.section("allocation") {
             var chosen = Allocation()

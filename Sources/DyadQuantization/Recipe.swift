@@ -20,6 +20,8 @@ public struct Recipe: Equatable, Sendable {
     public var rotation = Rotation()
     /// Equivalent channel scalings; nil for none.
     public var smoothing: Smoothing?
+    /// Whether the channels of up and of the feed-forward product are scaled towards equal ranges.
+    public var equalization = false
     /// Activation tensors kept at 16 bit and weights kept at 8, as patterns of their names (`layers.*.mlp.down_proj.input`,
     /// `layers.0.mlp.down_proj.weight`; `*` is one component).
     public var promote: [String] = []
@@ -76,6 +78,8 @@ public struct Recipe: Equatable, Sendable {
     public struct Activations: Equatable, Sendable {
         /// How 8-bit ranges are chosen.
         public var range = Range.mse
+        /// The width of what down_proj puts out, 16 or 8; at 8 a pattern may promote it as any other 8-bit tensor.
+        public var downOutputBits = 16
 
         /// Ways to choose a range.
         public enum Range: String, CaseIterable, Sendable {

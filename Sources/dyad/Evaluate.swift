@@ -20,6 +20,11 @@ struct Evaluate: ParsableCommand {
     @Option(help: "The folder that holds the tasks' files.") var data: String?
     @Option(help: "Score at most so many rows of each task.") var limit: Int?
     @Option(help: "A model to compare with, usually the float one.") var reference: String?
+    @Option(
+        help: ArgumentHelp(
+            "Keep the float reference's hidden states there, for further evaluations on the same windows.",
+            valueName: "folder"))
+    var referenceCache: String?
     @Option(help: "float (needs a float model), simulated or integer (the default for a .dyad file).")
     var mode: EvaluationJob.Mode?
     @Option(help: "Threads of the integer program (default: one a core).") var threads: Int?
@@ -28,7 +33,7 @@ struct Evaluate: ParsableCommand {
     func run() throws {
         var job = EvaluationJob(model: model, text: perplexity)
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
-        job.beginsText = bos
+        (job.beginsText, job.referenceCache) = (bos, referenceCache)
         (job.mode, job.threads) = (mode, threads)
         job.tasks = try tasks.map { try TaskDefinition.list($0) } ?? []
         (job.data, job.limit) = (data, limit)

@@ -24,6 +24,7 @@ struct Quantize: ParsableCommand {
         help: "What promotions may cost a token in estimated cycles, relative to none (as 1.05).")
     var maxLatency: Double?
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
+    @Option(help: "Held-out windows that score the result (default: all).") var scoreWindows: Int?
     @Option(
         name: .customLong("run"),
         help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).")
@@ -42,6 +43,12 @@ struct Quantize: ParsableCommand {
                 remedy: "Leave it out for 240.")
         }
         job.snapshotSeconds = snapshotSeconds
+        guard scoreWindows ?? 1 >= 1 else {
+            throw DyadError(
+                .usage, subject: "--score-windows", found: "\(scoreWindows ?? 0)", expected: "1 or more",
+                remedy: "Leave it out for all.")
+        }
+        job.scoreWindows = scoreWindows
         if sixteenBitSites != nil || maxBytes != nil {
             var allocation = job.recipe.allocation ?? Allocation()
             allocation.sixteenBitShare = try sixteenBitSites.map(share) ?? allocation.sixteenBitShare

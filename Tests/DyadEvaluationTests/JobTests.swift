@@ -98,6 +98,39 @@ import Testing
         }
     }
 
+    @Test func aReferenceIsComputedOnceWhereItsHiddenStatesAreKept() throws {
+        try withFolder { folder in
+            let quantization = try job(folder)
+            let text = folder.appending(path: "text.txt")
+            try Data(String(repeating: "the quick brown fox jumps over the lazy dog. ", count: 20).utf8).write(to: text)
+            var evaluation = EvaluationJob(model: try quantization.run().output, text: text.plainPath)
+            (evaluation.context, evaluation.maximumTokens, evaluation.reference) = (32, 96, quantization.model)
+            let plain = try evaluation.run().json()
+            let cache = folder.appending(path: "cache")
+            evaluation.referenceCache = cache.plainPath
+            #expect(try evaluation.run().json() == plain)
+            // Three windows, without and with the program's prefix.
+            let files = try FileManager.default.contentsOfDirectory(atPath: cache.plainPath)
+            #expect(files.count == 6)
+            #expect(try evaluation.run().json() == plain)
+            // The second run reads them: a damaged one is named.
+            for file in files { try Data("no tensors".utf8).write(to: cache.appending(path: file)) }
+            let error = #expect(throws: DyadError.self) { try evaluation.run() }
+            #expect(files.contains { error?.file?.hasSuffix($0) == true })
+            evaluation.reference = nil
+            #expect(throws: DyadError.self) { try evaluation.run() }
+        }
+    }
+
+    @Test func aFewWindowsCanScore() throws {
+        try withFolder { folder in
+            var job = try job(folder)
+            let all = try job.run().integer.windows
+            job.scoreWindows = 1
+            #expect(try job.run().integer.windows == 1 && all > 1)
+        }
+    }
+
     @Test func theProgramsRunsAreCompared() throws {
         try withFolder { folder in
             let path = try job(folder).run().output

@@ -277,6 +277,18 @@ import Testing
         #expect(tensors.first { $0.name == "layers.0.mlp.product" }?.type == .u8)
     }
 
+    @Test func whatDownProjPutsOutMayHave8Bits() throws {
+        var recipe = Recipe(name: "x", summary: "")
+        #expect(
+            try Run(recipe).output.program.graph.tensors.filter { $0.name.hasSuffix("down_proj.output") }
+                .allSatisfy { $0.type == .u16 })
+        recipe.activations.downOutputBits = 8
+        recipe.promote = ["layers.1.mlp.down_proj.output"]
+        let tensors = try Run(recipe).output.program.graph.tensors
+        #expect(tensors.first { $0.name == "layers.0.mlp.down_proj.output" }?.type == .u8)
+        #expect(tensors.first { $0.name == "layers.1.mlp.down_proj.output" }?.type == .u16)
+    }
+
     @Test(arguments: ["layers.*.mlp.produkt", "layers.2.mlp.product", "layers.*.self_attn.k_rotated"])
     func aPatternThatPromotesNothingIsRefused(pattern: String) throws {
         var recipe = Recipe(name: "x", summary: "")

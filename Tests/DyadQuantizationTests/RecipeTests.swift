@@ -26,6 +26,7 @@ import Testing
         ("name: x\nsummary: y\ntypo: 1", "typo"),
         ("name: x\nsummary: y\nweights: { bits: 5 }", "weights.bits"),
         ("name: x\nsummary: y\nactivations: { range: widest }", "activations.range"),
+        ("name: x\nsummary: y\nactivations: { down-output: 12 }", "activations.down-output"),
         ("name: x\nsummary: y\nrotation: { residual: 3.5 }", "rotation.residual"),
         ("name: x\nsummary: y\nsmoothing: { alpha: 7 }", "smoothing.alpha"),
         ("name: x\nsummary: y\nprefix: [-1]", "prefix"),

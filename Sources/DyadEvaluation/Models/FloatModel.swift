@@ -8,6 +8,8 @@ public struct FloatModel: LanguageModel {
     /// Its name in reports.
     public let name: String
     private let visitor: (any SiteVisitor)?
+    /// Keeps hidden states of windows; nil computes them every time.
+    private let store: HiddenStateStore?
     /// Positions whose logits are computed together: enough for an efficient product, few enough to stay small.
     private let chunk = 256
     /// Tokens of several windows that run side by side, padding included, so that memory stays that of one long window.
@@ -15,9 +17,12 @@ public struct FloatModel: LanguageModel {
 
     /// Creates the adapter.
     public init(_ decoder: Decoder, name: String, visitor: (any SiteVisitor)? = nil) {
-        self.decoder = decoder
-        self.name = name
-        self.visitor = visitor
+        (self.decoder, self.name, self.visitor, store) = (decoder, name, visitor, nil)
+    }
+
+    /// Creates the adapter of a float model whose hidden states are kept.
+    init(_ decoder: Decoder, name: String, store: HiddenStateStore?) {
+        (self.decoder, self.name, visitor, self.store) = (decoder, name, nil, store)
     }
 
     /// Logits per position.
@@ -27,8 +32,9 @@ public struct FloatModel: LanguageModel {
     public func evaluate(
         window: [Int32], _ body: (Range<Int>, UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
-        let hidden = try withNoGrad { try decoder.hiddenStates([window], visitor: visitor) }
-        try logits(of: hidden, body)
+        func compute() throws -> Tensor { try withNoGrad { try decoder.hiddenStates([window], visitor: visitor) } }
+        let size = decoder.configuration.hiddenSize
+        try logits(of: try store?.states(of: window, hiddenSize: size, compute) ?? compute(), body)
     }
 
     /// As ``LanguageModel`` says: the common beginning runs once, its keys and values are copied for every window, and the

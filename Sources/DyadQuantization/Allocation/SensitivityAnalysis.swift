@@ -17,7 +17,7 @@ final class SensitivityAnalysis {
     private let result: Calibrator.Result
     private let exponentialType: IntegerType
     private let head: LinearWeights
-    private let target: TeacherDistribution
+    private let target: TokenDistribution
     /// The float network's hidden states in front of every layer, and behind the last.
     private let hidden: [Tensor]
     /// Σ|Q(x) − x| / Σ|x| of every 8-bit site, and its width.
@@ -42,7 +42,7 @@ final class SensitivityAnalysis {
         }
         let end = states[folded.configuration.layerCount]
         target = try withNoGrad {
-            try TeacherDistribution(try folded.normalizedHidden(end, visitor: probe), head: head)
+            try TokenDistribution(try folded.normalizedHidden(end, visitor: probe), head: head)
         }
         (hidden, self.head) = (states, head)
         errors = probe.errors
@@ -62,7 +62,8 @@ final class SensitivityAnalysis {
                 x = try later == layer ? folded.blockForward(later, x, visitor: visitor) : rest.blockForward(later, x)
             }
             let own = layer == folded.configuration.layerCount ? visitor : nil
-            return try target.divergence(of: try folded.normalizedHidden(x, visitor: own), head: head)
+            let student = try folded.normalizedHidden(x, visitor: own)
+            return try target.divergence(of: TokenDistribution(student, head: head))
         }
     }
 
@@ -82,7 +83,7 @@ final class SensitivityAnalysis {
         let sites = Dictionary(result.encodings.keys.map { ($0.name, $0) }) { first, _ in first }
         try withNoGrad {
             for (done, window) in windows.enumerated() {
-                let target = try TeacherDistribution(
+                let target = try TokenDistribution(
                     try rest.normalizedHidden(try rest.hiddenStates([window])), head: head)
                 float += try target.likelihood(of: window)
                 for (index, names) in promoted.enumerated() {
@@ -94,8 +95,9 @@ final class SensitivityAnalysis {
                     defer { for (key, weight) in rounded { network.weights[key] = weight } }
                     let hidden = try network.normalizedHidden(
                         try network.hiddenStates([window], visitor: visitor), visitor: visitor)
-                    sums[index].divergence += try target.divergence(of: hidden, head: networkHead)
-                    sums[index].likelihood += try TeacherDistribution(hidden, head: networkHead).likelihood(of: window)
+                    let student = try TokenDistribution(hidden, head: networkHead)
+                    sums[index].divergence += try target.divergence(of: student)
+                    sums[index].likelihood += try student.likelihood(of: window)
                 }
                 progress?.update(phase: "curves", completed: done + 1, total: windows.count)
             }
@@ -201,25 +203,21 @@ private final class ErrorProbe: SiteVisitor {
     }
 }
 
-/// The float model's next-token distribution at every position of a text, kept to compare many students with.
-private struct TeacherDistribution {
+/// A network's next-token distribution at every position of a text.
+private struct TokenDistribution {
     private let logProbabilities: [Tensor]
-    /// Σ p·log p over all positions.
-    private let negativeEntropy: Double
     private let count: Int
     private static let positions = 256
 
     init(_ hidden: Tensor, head: LinearWeights) throws {
         let rows = try hidden.reshape([-1, hidden.size(-1)])
         count = try rows.size(0)
-        var (parts, sum) = ([Tensor](), 0.0)
+        var parts: [Tensor] = []
         for start in stride(from: 0, to: count, by: Self.positions) {
             let part = try rows.narrow(0, start: start, length: min(Self.positions, count - start))
-            let logs = try part.linear(head.weight, bias: head.bias).logSoftmax()
-            sum += try (logs.exp() * logs).sum(dtype: .float64).item()
-            parts.append(logs)
+            parts.append(try part.linear(head.weight, bias: head.bias).logSoftmax())
         }
-        (logProbabilities, negativeEntropy) = (parts, sum)
+        logProbabilities = parts
     }
 
     /// The mean log-likelihood of a window's tokens 2 … n, where the distribution is of exactly this window.
@@ -235,14 +233,11 @@ private struct TeacherDistribution {
         return sum / Double(max(window.count - 1, 1))
     }
 
-    /// The mean of KL(teacher ‖ student).
-    func divergence(of hidden: Tensor, head: LinearWeights) throws -> Double {
-        let rows = try hidden.reshape([-1, hidden.size(-1)])
-        var sum = negativeEntropy
-        for (index, logs) in logProbabilities.enumerated() {
-            let part = try rows.narrow(0, start: index * Self.positions, length: logs.size(0))
-            let student = try part.linear(head.weight, bias: head.bias).logSoftmax()
-            sum -= try (logs.exp() * student).sum(dtype: .float64).item()
+    /// The mean of KL(teacher ‖ student), of the same text.
+    func divergence(of student: TokenDistribution) throws -> Double {
+        var sum = 0.0
+        for (own, other) in zip(logProbabilities, student.logProbabilities) {
+            sum += try (own.exp() * (own - other)).sum(dtype: .float64).item()
         }
         return sum / Double(count)
     }

@@ -10,6 +10,8 @@ struct SiteGrids {
     /// The grid whose range calibration must find; nil for sites with a fixed encoding or none.
     func grid(_ key: SiteKey) -> Grid? {
         switch key.site {
+        case .downOutput where recipe.activations.downOutputBits == 8:
+            return recipe.isPromoted(key.name) ? .centred16 : .unsigned8
         case .embeddingOutput, .residual, .attentionResidual, .finalResidual, .scores, .oOutput, .downOutput,
             .postAttentionNormOutput, .postFeedForwardNormOutput:
             return .centred16
