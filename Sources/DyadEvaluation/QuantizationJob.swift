@@ -201,7 +201,7 @@ public struct QuantizationJob {
         _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ text: CalibrationText,
         context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
-        let windows = text.heldOut.prefix(scoreWindows ?? .max).map { Array($0.prefix(context)) }
+        let windows = text.heldOut.prefix(max(1, scoreWindows ?? .max)).map { Array($0.prefix(context)) }
         let reference = FloatModel(original, name: "float")
         var options = Runtime.Options()
         if let threads { options.threads = threads }

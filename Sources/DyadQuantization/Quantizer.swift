@@ -18,8 +18,6 @@ public struct Quantizer {
 
     /// The longest context for which the exponentials of `late` attention are u8 (NUMERICS, table).
     public static let longestNarrowContext = 1024
-    /// Calibration windows that equalisation looks at.
-    private static let equalizationWindows = 8
 
     /// Creates a quantiser.
     ///
@@ -229,20 +227,9 @@ public struct Quantizer {
             try smooth(decoder, smoothing, text)
             decoder.prefix = nil
         }
-        var online: OnlineRotation?
         if rotation.online {
             let block = BlockHadamard(width: configuration.intermediateSize)
-            online = try OnlineRotation(base: block.base(), power: block.power)
-        }
-        if recipe.equalization {
-            if !prefix.isEmpty { decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) } }
-            let windows = text.calibration.prefix(Self.equalizationWindows)
-            try Equalization(
-                decoder: decoder, weightBits: { recipe.bits(of: $0) }, online: online, progress: progress
-            ).run(Array(windows))
-            decoder.prefix = nil
-        }
-        if let online {
+            let online = try OnlineRotation(base: block.base(), power: block.power)
             for layer in decoder.weights.blocks.indices {
                 try Transform.rotateDownProjection(&decoder.weights.blocks[layer], by: online)
             }

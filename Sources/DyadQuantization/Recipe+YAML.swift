@@ -73,7 +73,6 @@ extension Recipe {
             smoothing = Smoothing(alpha: alpha, sites: Set(try section.choices("sites") ?? Smoothing.Site.allCases))
             try section.finish()
         }
-        equalization = try top.boolean("equalization") ?? false
         promote = try top.strings("promote") ?? []
         if var section = try top.section("allocation") {
             var chosen = Allocation()

@@ -20,8 +20,6 @@ public struct Recipe: Equatable, Sendable {
     public var rotation = Rotation()
     /// Equivalent channel scalings; nil for none.
     public var smoothing: Smoothing?
-    /// Whether the channels of up and of the feed-forward product are scaled towards equal ranges.
-    public var equalization = false
     /// Activation tensors kept at 16 bit and weights kept at 8, as patterns of their names (`layers.*.mlp.down_proj.input`,
     /// `layers.0.mlp.down_proj.weight`; `*` is one component).
     public var promote: [String] = []

@@ -291,6 +291,21 @@ import Testing
         #expect(error?.reason == .mismatch && error?.subject == "a")
     }
 
+    /// The control of exposure to a text: without rounding the student is its teacher, whatever the text, and what steps still change of it
+    /// is lost again.
+    @Test func aFloatStudentIsTaughtNothing() throws {
+        let test = try Case { $0.attention = .softmax }
+        let path = folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
+        let float = Calibrator.Result(encodings: [:], types: [:], weights: [:])
+        let outcome = try learner(test, run) { $0.rates.gains = 4e-3 }.run(test.folded, float)
+        try run.finish()
+        let loss = try #require(try losses(path).first)
+        #expect(loss.before < 1e-6)
+        #expect(outcome.result.vectors.isEmpty)
+    }
+
     @Test func aStageThatDivergesIsRolledBack() throws {
         let test = try Case()
         let outcome = try learner(test) { ($0.rates.weightScales, $0.steps) = (9, 6) }.run(test.folded, test.result)

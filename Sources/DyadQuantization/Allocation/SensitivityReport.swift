@@ -109,13 +109,15 @@ extension SensitivityAnalysis {
             promoted.append(sets)
             curves.append(SensitivityReport.Curve(measure: measure, ofWeights: ofWeights, points: points))
         }
-        let scores = try score(promoted.flatMap { $0 }, windows: heldOut)
-        var next = scores.networks.makeIterator()
+        // The curves meet where nothing or everything is promoted.
+        var networks: [Set<String>] = []
+        for sets in promoted { for set in sets where !networks.contains(set) { networks.append(set) } }
+        let scores = try score(networks, windows: heldOut)
         for curve in curves.indices {
-            for point in curves[curve].points.indices {
-                guard let score = next.next() else { continue }
-                curves[curve].points[point].divergence = score.divergence
-                curves[curve].points[point].perplexity = score.perplexity
+            for (point, set) in promoted[curve].enumerated() {
+                guard let index = networks.firstIndex(of: set) else { continue }
+                curves[curve].points[point].divergence = scores.networks[index].divergence
+                curves[curve].points[point].perplexity = scores.networks[index].perplexity
             }
         }
         return SensitivityReport(

@@ -39,7 +39,7 @@ final class EffectObserver {
             let sites: [SiteKey.Site] = [.gateOutput, .upOutput, .activationOutput, .product, .downInput]
             let values = sites.compactMap { site in waiting.removeValue(forKey: site).map { (site, $0) } }
             let stream = waiting.removeValue(forKey: .attentionResidual)
-            let share = try stream.map { try Self.positionWeights(stream: $0, output: x) }
+            let share = try stream.map { try positionWeights(stream: $0, output: x) }
             let factors = Dictionary(uniqueKeysWithValues: values)
             return try values.map { site, values in
                 // Without an online rotation the product is what down_proj reads.
@@ -79,7 +79,7 @@ final class EffectObserver {
     /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the energy of the stream behind the
     /// addition, by which the next norm divides, and to what is added. Otherwise the few tokens on which a layer writes or cancels
     /// massive activations would be all that counts.
-    static func positionWeights(stream: Tensor, output: Tensor) throws -> Tensor {
+    private func positionWeights(stream: Tensor, output: Tensor) throws -> Tensor {
         let energy = try (stream + output).square().mean([-1], keepDim: true)
         return try (energy + output.square().mean([-1], keepDim: true) + 1e-12).reciprocal()
     }

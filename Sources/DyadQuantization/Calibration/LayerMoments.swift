@@ -32,7 +32,7 @@ struct FloatStream {
 }
 
 /// Keeps what some sites hold in the last pass.
-final class SiteRecorder: SiteVisitor {
+private final class SiteRecorder: SiteVisitor {
     private let wanted: Set<SiteKey.Site>
     private(set) var values: [SiteKey.Site: Tensor] = [:]
 
