@@ -5,7 +5,7 @@ TEST_FLAGS = -c release -Xswiftc -enable-testing --scratch-path .build-test
 FORMATTED = Sources Tests Package.swift
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy results test-npu test-npu-block benchmark integer-only format lint docs fixtures clean
+.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only format lint docs fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -25,6 +25,9 @@ accuracy: build ## perplexity ratios against the targets (needs the evaluation t
 
 results: build ## the table of all pipelines, row by row (hours; resumable; needs the evaluation data)
 	scripts/results
+
+tasks: build ## zero-shot tasks of the programs in out/ (an hour; needs the evaluation data)
+	scripts/tasks $(wildcard out/dyad-*.dyad)
 
 benchmark: build ## speed of the programs in out/, medians of alternating runs
 	scripts/benchmark
