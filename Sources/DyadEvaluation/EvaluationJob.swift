@@ -33,6 +33,8 @@ public struct EvaluationJob {
     public var reference: String?
     /// A folder that keeps a float reference's hidden states for further evaluations on the same windows; nil for none.
     public var referenceCache: String?
+    /// Whether every model is also scored at the temperature that suits it best.
+    public var tempers = false
     /// Tasks to score.
     public var tasks: [TaskDefinition] = []
     /// The folder that holds the tasks' files.
@@ -72,6 +74,10 @@ public struct EvaluationJob {
             var object = model?.json().object ?? JSONObject()
             if let prefixedReference {
                 object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
+                if let tempered = prefixedReference.tempered {
+                    object["prefixed_reference_temperature"] = .measured(tempered.temperature)
+                    object["prefixed_reference_tempered_perplexity"] = .measured(tempered.perplexity)
+                }
             }
             if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
             if model != nil { object["bos"] = .bool(beginsText) }
@@ -119,6 +125,12 @@ public struct EvaluationJob {
                 expected: "a text to measure perplexity on",
                 remedy: "Give --perplexity FILE, or leave --bos out: tasks have no special tokens.")
         }
+        guard text != nil || !tempers else {
+            throw DyadError(
+                .usage, subject: "--temper", found: "temperatures without a text",
+                expected: "a text to measure perplexity on",
+                remedy: "Give --perplexity FILE, or leave --temper out.")
+        }
         guard !tasks.isEmpty else { return [] }
         guard let data else {
             throw DyadError(
@@ -164,11 +176,9 @@ public struct EvaluationJob {
                 .usage, file: model, subject: "--bos", found: "a tokenizer without a beginning-of-text token",
                 expected: "a model that has one", remedy: "Leave --bos out.")
         }
-        let results = try Perplexity(
-            context: context, maximumTokens: maximumTokens, beginningOfText: beginning
-        ).measure(
-            models, reference: other, tokens: tokens
-        ) { share in
+        var perplexity = Perplexity(context: context, maximumTokens: maximumTokens, beginningOfText: beginning)
+        if tempers { perplexity.temperatures = Perplexity.usualTemperatures }
+        let results = try perplexity.measure(models, reference: other, tokens: tokens) { share in
             progress?.update(
                 phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
         }

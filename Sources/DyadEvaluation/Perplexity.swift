@@ -13,6 +13,11 @@ public struct Perplexity: Sendable {
     /// A token at the beginning of every window, one of its `context` tokens and not scored; nil for none. Families that were
     /// trained with it (Gemma) lose much of their quality without.
     public var beginningOfText: Int32?
+    /// Also score with logits divided by each of these, for ``PerplexityResult/tempered``; empty for plain perplexity alone.
+    public var temperatures: [Float] = []
+
+    /// Temperatures among which most models have their best.
+    public static let usualTemperatures = stride(from: 80, through: 150, by: 5).map { Float($0) / 100 }
 
     /// Creates the protocol.
     public init(context: Int = 1024, maximumTokens: Int? = nil, beginningOfText: Int32? = nil) {
@@ -39,12 +44,16 @@ public struct Perplexity: Sendable {
             try check(model, tokens: windows.joined(), vocabulary: models.first?.vocabularySize)
         }
         var referenceMeans: [Double] = []
+        var referenceTempered: [[Double]] = []
         var gathered = models.map { _ in [WindowScore]() }
         for (index, window) in windows.enumerated() {
             let answer = try reference.map { try ReferenceWindow($0, window) }
-            if let answer { referenceMeans.append(mean(answer.losses)) }
+            if let answer {
+                referenceMeans.append(mean(answer.losses))
+                referenceTempered.append(answer.temperedMeans(temperatures))
+            }
             for (number, model) in models.enumerated() {
-                let score = try WindowScore(model, window, against: answer)
+                let score = try WindowScore(model, window, against: answer, temperatures: temperatures)
                 guard score.meanLoss.isFinite, score.meanDivergence?.isFinite ?? true else {
                     throw DyadError(
                         .failed, subject: "\(model.name), window \(index + 1)", found: "logits that are not finite",
@@ -55,9 +64,12 @@ public struct Perplexity: Sendable {
             try progress(Double(index + 1) / Double(windows.count))
         }
         return zip(models, gathered).map { model, scores in
-            PerplexityResult(
+            var result = PerplexityResult(
                 model: model.name, context: windows[0].count, scores: scores,
                 reference: reference.map { ($0.name, referenceMeans) })
+            result.tempered = .best(of: temperatures, windows: scores.map(\.temperedMeans))
+            result.comparison?.tempered = .best(of: temperatures, windows: referenceTempered)
+            return result
         }
     }
 

@@ -10,7 +10,29 @@ public struct PerplexityResult: Sendable, Equatable {
     /// Mean negative log-likelihood of each window, in nats.
     public let windowMeans: [Double]
     /// Comparison with a reference on the same windows, if there was one.
-    public let comparison: Comparison?
+    public var comparison: Comparison?
+    /// The same at the temperature that suits the model best, if asked for.
+    public var tempered: Tempered?
+
+    /// Perplexity with logits divided by a temperature, the best of those tried.
+    ///
+    /// A model may gain perplexity by being less sure, without knowing more: instruction tuning makes models too sure of plain
+    /// text, and rounding noise makes them less so. Compared each at its own best temperature, models differ in what they know.
+    public struct Tempered: Sendable, Equatable {
+        /// The temperature.
+        public let temperature: Double
+        /// exp(mean negative log-likelihood) there.
+        public let perplexity: Double
+
+        /// The lowest of the means over windows; nil without temperatures.
+        static func best(of temperatures: [Float], windows: [[Double]]) -> Tempered? {
+            guard !windows.isEmpty else { return nil }
+            return temperatures.indices.map { index in
+                Tempered(
+                    temperature: Double(temperatures[index]), perplexity: exp(mean(windows.map { $0[index] })))
+            }.min { $0.perplexity < $1.perplexity }
+        }
+    }
 
     /// Nearness to a reference.
     public struct Comparison: Sendable, Equatable {
@@ -24,6 +46,8 @@ public struct PerplexityResult: Sendable, Equatable {
         public let klStandardError: Double?
         /// Share of positions where both find the same token likeliest.
         public let top1Agreement: Double
+        /// The reference at its own best temperature, if asked for.
+        public var tempered: Tempered?
     }
 
     /// Creates a result from the windows' means.
@@ -76,7 +100,8 @@ extension PerplexityResult {
 
     /// The result for `--json`: `perplexity`, `tokens`, `scored_tokens`, `windows`, `context`, `window_mean_nll`, and with
     /// a reference `reference_perplexity`, `ratio`, `ratio_standard_error`, `mean_kl`, `mean_kl_standard_error`,
-    /// `top1_agreement`.
+    /// `top1_agreement`; where temperatures were tried also `temperature`, `tempered_perplexity`, and with a reference
+    /// `reference_temperature`, `reference_tempered_perplexity`.
     public func json() -> JSONValue {
         var object = JSONObject()
         object["model"] = .string(model)
@@ -93,6 +118,14 @@ extension PerplexityResult {
             object["mean_kl"] = .measured(comparison.meanKL)
             object["mean_kl_standard_error"] = comparison.klStandardError.map { .measured($0) } ?? .null
             object["top1_agreement"] = .measured(comparison.top1Agreement)
+        }
+        if let tempered {
+            object["temperature"] = .measured(tempered.temperature)
+            object["tempered_perplexity"] = .measured(tempered.perplexity)
+        }
+        if let tempered = comparison?.tempered {
+            object["reference_temperature"] = .measured(tempered.temperature)
+            object["reference_tempered_perplexity"] = .measured(tempered.perplexity)
         }
         object["window_mean_nll"] = .array(windowMeans.map { .measured($0) })
         return .object(object)

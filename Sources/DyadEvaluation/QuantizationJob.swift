@@ -44,9 +44,10 @@ public struct QuantizationJob {
     public var snapshotSeconds = 240.0
     /// Threads of the integer program's scoring; nil takes one a core.
     public var threads: Int?
-
     /// Held-out windows that score the result; nil takes all.
     public var scoreWindows: Int?
+    /// A text whose end scores the result, in a file as for ``Calibration/file(_:)``; nil takes the end of the calibration text.
+    public var scoreText: String?
 
     /// Creates a job with the default settings.
     public init(model: String, output: String, recipe: Recipe) {
@@ -82,6 +83,10 @@ public struct QuantizationJob {
             object["float_perplexity"] = .measured(float.perplexity)
             object["folded_perplexity"] = .measured(folded.perplexity)
             if let exposed { object["exposed_perplexity"] = .measured(exposed.perplexity) }
+            if let tempered = exposed?.tempered {
+                object["exposed_tempered_perplexity"] = .measured(tempered.perplexity)
+            }
+            if let tempered = folded.tempered { object["folded_tempered_perplexity"] = .measured(tempered.perplexity) }
             object["simulated_perplexity"] = .measured(simulated.perplexity)
             object["integer_perplexity"] = .measured(integer.perplexity)
             object["held_out_tokens"] = .integer(integer.tokens)
@@ -103,6 +108,12 @@ public struct QuantizationJob {
         let original = try Decoder(checkpoint: checkpoint)
         let text = try calibrationText(checkpoint, tokenizer, length: sequenceLength, progress)
 
+        var heldOut = text.heldOut
+        if let scoreText {
+            heldOut = try CalibrationText(file: scoreText, tokenizer: tokenizer, samples: 1, length: sequenceLength)
+                .heldOut
+        }
+
         var run: RunDirectory?
         if !recipe.learning.isEmpty || recipe.allocation != nil {
             run = try RunDirectory(
@@ -115,7 +126,7 @@ public struct QuantizationJob {
         var program = output.program
         try program.validate()
 
-        let scores = try scores(original, output, program, text, context: context, progress)
+        let scores = try scores(original, output, program, heldOut, context: context, progress)
         program.provenance = try provenance(checkpoint, text, scores, allocated: output.allocated)
         try program.write(to: self.output)
         try run?.finish()
@@ -198,10 +209,10 @@ public struct QuantizationJob {
     }
 
     private func scores(
-        _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ text: CalibrationText,
+        _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ heldOut: [[Int32]],
         context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
-        let windows = text.heldOut.prefix(max(1, scoreWindows ?? .max)).map { Array($0.prefix(context)) }
+        let windows = heldOut.prefix(max(1, scoreWindows ?? .max)).map { Array($0.prefix(context)) }
         let reference = FloatModel(original, name: "float")
         var options = Runtime.Options()
         if let threads { options.threads = threads }
@@ -210,7 +221,10 @@ public struct QuantizationJob {
             try IntegerModel(program, name: "integer", options: options),
         ]
         if let exposed = output.exposed { models.append(FloatModel(exposed, name: "exposed")) }
-        let results = try Perplexity(context: windows[0].count).measure(
+        var perplexity = Perplexity(context: windows[0].count)
+        // The control asks whether the float model knows more, not whether it is less sure.
+        if output.exposed != nil { perplexity.temperatures = Perplexity.usualTemperatures }
+        let results = try perplexity.measure(
             models, reference: reference, tokens: Array(windows.joined())
         ) { share in
             progress?.update(

@@ -9,8 +9,17 @@ extension PerplexityResult {
             "perplexity           \(text(perplexity, 3))",
             "tokens               \(tokens) in \(windows) windows of \(context)",
         ]
+        if let tempered {
+            lines.append(
+                "perplexity at best   \(text(tempered.perplexity, 3)), temperature \(text(tempered.temperature, 2))")
+        }
         if let comparison {
             lines.append("reference            \(comparison.reference), perplexity \(text(comparison.perplexity, 3))")
+            if let tempered = comparison.tempered {
+                lines.append(
+                    "reference at best    \(text(tempered.perplexity, 3)), temperature \(text(tempered.temperature, 2))"
+                )
+            }
             if let ratio {
                 let error = ratioStandardError.map { " ± " + text($0, 4) } ?? ""
                 lines.append("ratio                \(text(ratio, 4))\(error)")

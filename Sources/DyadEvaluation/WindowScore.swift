@@ -7,9 +7,11 @@ final class ReferenceWindow {
     /// Negative log-likelihood of tokens 2 ... n.
     private(set) var losses: [Double] = []
     private(set) var rows: [LogitRow] = []
+    private let next: [Int]
 
     init(_ model: any LanguageModel, _ window: [Int32]) throws {
         vocabulary = model.vocabularySize
+        next = window.dropFirst().map { Int($0) }
         // Bounded by the model itself, which computes as much.
         logits = .allocate(capacity: (window.count - 1) * vocabulary)
         let (logits, vocabulary) = (logits, vocabulary)
@@ -21,7 +23,12 @@ final class ReferenceWindow {
             .update(fromContentsOf: values.prefix(scored.count * vocabulary))
         }
         rows = logitRows(UnsafeBufferPointer(logits), vocabulary)
-        losses = rows.indices.map { rows[$0].negativeLogLikelihood(of: Int(window[$0 + 1])) }
+        losses = rows.indices.map { rows[$0].negativeLogLikelihood(of: next[$0]) }
+    }
+
+    /// The mean negative log-likelihood of tokens 2 ... n at each temperature, in nats.
+    func temperedMeans(_ temperatures: [Float]) -> [Double] {
+        temperedSums(temperatures, rows, next).map { $0 / Double(next.count) }
     }
 
     deinit { logits.deallocate() }
@@ -35,19 +42,28 @@ struct WindowScore {
     var meanDivergence: Double?
     /// Share of positions whose likeliest token is the reference's.
     var agreement: Double?
+    /// ``meanLoss`` with the logits divided by each temperature.
+    var temperedMeans: [Double]
     /// Positions scored.
     var count: Int
 
-    init(_ model: any LanguageModel, _ window: [Int32], against reference: ReferenceWindow?) throws {
+    init(
+        _ model: any LanguageModel, _ window: [Int32], against reference: ReferenceWindow?, temperatures: [Float] = []
+    ) throws {
+        temperedMeans = temperatures.map { _ in 0 }
         count = window.count - 1
         let (vocabulary, count) = (model.vocabularySize, count)
         var (loss, divergence, agreements) = (0.0, 0.0, 0)
         try model.evaluate(window: window) { range, values in
             let scored = range.clamped(to: 0..<count)
             let rows = logitRows(UnsafeBufferPointer(rebasing: values.prefix(scored.count * vocabulary)), vocabulary)
+            let next = scored.map { Int(window[$0 + 1]) }
             for (row, position) in zip(rows, scored) {
                 loss += row.negativeLogLikelihood(of: Int(window[position + 1]))
                 if let reference, reference.rows[position].argmax == row.argmax { agreements += 1 }
+            }
+            for (index, sum) in temperedSums(temperatures, rows, next).enumerated() {
+                temperedMeans[index] += sum / Double(count)
             }
             if let reference {
                 let first = scored.lowerBound
@@ -59,6 +75,14 @@ struct WindowScore {
         guard reference != nil else { return }
         meanDivergence = divergence / Double(count)
         agreement = Double(agreements) / Double(count)
+    }
+}
+
+/// Σ of the negative log-likelihoods of each row's next token, for each temperature.
+private func temperedSums(_ temperatures: [Float], _ rows: [LogitRow], _ next: [Int]) -> [Double] {
+    temperatures.map { temperature in
+        concurrentMap(rows.count) { rows[$0].negativeLogLikelihood(of: next[$0], temperature: temperature) }.reduce(
+            0, +)
     }
 }
 

@@ -25,6 +25,7 @@ struct Evaluate: ParsableCommand {
             "Keep the float reference's hidden states there, for further evaluations on the same windows.",
             valueName: "folder"))
     var referenceCache: String?
+    @Flag(help: "Also find each model's best temperature, and its perplexity there.") var temper = false
     @Option(help: "float (needs a float model), simulated or integer (the default for a .dyad file).")
     var mode: EvaluationJob.Mode?
     @Option(help: "Threads of the integer program (default: one a core).") var threads: Int?
@@ -34,7 +35,7 @@ struct Evaluate: ParsableCommand {
         var job = EvaluationJob(model: model, text: perplexity)
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
         (job.beginsText, job.referenceCache) = (bos, referenceCache)
-        (job.mode, job.threads) = (mode, threads)
+        (job.mode, job.threads, job.tempers) = (mode, threads, temper)
         job.tasks = try tasks.map { try TaskDefinition.list($0) } ?? []
         (job.data, job.limit) = (data, limit)
         let result = try job.run(progress: ProgressLine())

@@ -25,6 +25,8 @@ struct Quantize: ParsableCommand {
     var maxLatency: Double?
     @Option(help: "Threads of the integer program's scoring (default: one a core).") var threads: Int?
     @Option(help: "Held-out windows that score the result (default: all).") var scoreWindows: Int?
+    @Option(help: "A text whose end scores the result (default: the held-out end of the calibration text).")
+    var scoreText: String?
     @Option(
         name: .customLong("run"),
         help: "Folder of a learning recipe's snapshots and log (default: OUTPUT with .run for .dyad).")
@@ -48,7 +50,7 @@ struct Quantize: ParsableCommand {
                 .usage, subject: "--score-windows", found: "\(scoreWindows ?? 0)", expected: "1 or more",
                 remedy: "Leave it out for all.")
         }
-        job.scoreWindows = scoreWindows
+        (job.scoreWindows, job.scoreText) = (scoreWindows, scoreText)
         if sixteenBitSites != nil || maxBytes != nil {
             var allocation = job.recipe.allocation ?? Allocation()
             allocation.sixteenBitShare = try sixteenBitSites.map(share) ?? allocation.sixteenBitShare

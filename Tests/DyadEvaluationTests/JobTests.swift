@@ -122,12 +122,19 @@ import Testing
         }
     }
 
-    @Test func aFewWindowsCanScore() throws {
+    @Test func aFewWindowsOrAnotherTextCanScore() throws {
         try withFolder { folder in
             var job = try job(folder)
-            let all = try job.run().integer.windows
+            let all = try job.run()
             job.scoreWindows = 1
-            #expect(try job.run().integer.windows == 1 && all > 1)
+            let one = try job.run()
+            #expect(one.integer.windows == 1 && all.integer.windows > 1)
+            let other = folder.appending(path: "other.txt")
+            try Data(String(repeating: "zyx wvu tsr qpo. ", count: 60).utf8).write(to: other)
+            job.scoreText = other.plainPath
+            #expect(try job.run().float.perplexity != one.float.perplexity)
+            job.scoreText = folder.appending(path: "missing.txt").plainPath
+            #expect(throws: DyadError.self) { try job.run() }
         }
     }
 

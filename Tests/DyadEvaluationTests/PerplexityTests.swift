@@ -107,6 +107,29 @@ struct PerplexityTests {
         }
     }
 
+    @Test("finds the temperature at which a model that is too sure, or not sure enough, has the text's frequencies")
+    func temperature() throws {
+        // Three of four tokens are 0: the entropy is reached where the odds are 3 to 1. The model and its reference are 1.3 times
+        // too sure and 0.8 times as sure as they should be, among 40 tokens of which the others are as good as impossible.
+        func model(_ name: String, _ factor: Float) -> FakeModel {
+            FakeModel(name: name, vocabularySize: 40) { _ in
+                [log(3) * factor, 0] + [Float](repeating: -1000, count: 38)
+            }
+        }
+        let tokens = [Int32](repeating: 0, count: 7) + [1, 1, 0, 0, 1, 1, 0, 0, 0, 0]
+        let entropy = -(0.75 * log(0.75) + 0.25 * log(0.25))
+        var perplexity = Perplexity(context: 17)
+        perplexity.temperatures = Perplexity.usualTemperatures
+        let result = try perplexity.measure([model("sure", 1.3)], reference: model("unsure", 0.8), tokens: tokens)[0]
+        #expect(abs(try #require(result.tempered).temperature - 1.3) < 1e-6)
+        #expect(abs(log(try #require(result.tempered).perplexity) - entropy) < 1e-5)
+        #expect(log(result.perplexity) > entropy + 0.005)
+        let reference = try #require(result.comparison?.tempered)
+        #expect(abs(reference.temperature - 0.8) < 1e-6 && abs(log(reference.perplexity) - entropy) < 1e-5)
+        #expect(result.json()["reference_temperature"]?.double == reference.temperature)
+        #expect(try Perplexity(context: 17).measure([model("sure", 1.3)], tokens: tokens)[0].tempered == nil)
+    }
+
     @Test("gives JSON with the keys that other tools read")
     func json() throws {
         let model = FakeModel(vocabularySize: 4) { _ in [1, 2, 3, 4] }

@@ -45,6 +45,24 @@ struct LogitRow {
         logSum + Double(maximum) - Double(logits[token])
     }
 
+    /// −log softmax(logits / temperature)[token].
+    func negativeLogLikelihood(of token: Int, temperature: Float) -> Double {
+        let whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
+        let bytes = UnsafeRawBufferPointer(logits)
+        let inverse = 1 / temperature
+        var sum = 0.0
+        for start in Swift.stride(from: 0, to: whole, by: blockSize) {
+            var partial = Lanes.zero
+            for index in Swift.stride(from: start, to: min(start + blockSize, whole), by: Lanes.scalarCount) {
+                let values = bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Float>.stride, as: Lanes.self)
+                partial += vectorExponential((values - maximum) * inverse)
+            }
+            sum += Double(partial.sum())
+        }
+        for index in whole..<logits.count { sum += exp(Double((logits[index] - maximum) * inverse)) }
+        return log(sum) + Double((maximum - logits[token]) * inverse)
+    }
+
     /// KL(self ‖ other) = Σ p·(log p − log q), in nats.
     func divergence(from other: LogitRow) -> Double {
         let whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
