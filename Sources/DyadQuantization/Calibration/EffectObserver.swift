@@ -5,12 +5,12 @@ import DyadTransformer
 /// Weights values by what their error does, for `range: effect`.
 ///
 /// The feed-forward product is f(gate)·up: an error of `up` counts f(gate)² times, one of f(gate) counts up² times, and an
-/// error of the gate is that of f, whose left side is flat. All these count at each position relative to the energies of
-/// the residual stream behind the addition and of what is added: a token on which a layer writes or cancels massive
-/// activations is one token, and a range that holds them is lost for all others. What down_proj puts out has steps far finer
-/// than the stream needs, so its errors count relative to the stream alone: where a layer cancels massive activations and
-/// is cut, they stay. A score is q·k: an error of a key's channel counts with the mean square of the queries' channel, and the
-/// reverse. The factors are seen after the values that they weigh, so values wait here.
+/// error of the gate is that of f, whose left side is flat. These count at each position relative to the energies of the
+/// residual stream behind the addition and of what is added: a token on which a layer writes or cancels massive activations is
+/// one token, and a range that holds them is lost for all others. What down_proj puts out counts alike everywhere: what is cut
+/// of a massive activation stays in the stream when a later layer has cancelled the rest. A score is q·k: an error of a
+/// key's channel counts with the mean square of the queries' channel, and the reverse. The factors are seen after the values
+/// that they weigh, so values wait here.
 final class EffectObserver {
     private let configuration: DecoderConfiguration
     private var waiting: [SiteKey.Site: Tensor] = [:]
@@ -41,8 +41,7 @@ final class EffectObserver {
             let sites: [SiteKey.Site] = [.gateOutput, .upOutput, .activationOutput, .product, .downInput]
             let values = sites.compactMap { site in waiting.removeValue(forKey: site).map { (site, $0) } }
             let stream = waiting.removeValue(forKey: .attentionResidual)
-            let energy = try stream.map { try energies(stream: $0, output: x) }
-            let share = try energy.map { try ($0.behind + $0.output).reciprocal() }
+            let share = try stream.map { try positionWeights(stream: $0, output: x) }
             let factors = Dictionary(uniqueKeysWithValues: values)
             return try values.map { site, values in
                 // Without an online rotation the product is what down_proj reads.
@@ -56,7 +55,7 @@ final class EffectObserver {
                     try factor.map { try $0.square() * share } ?? share.expand(values.shape)
                 }
                 return (SiteKey(site, layer: key.layer), values, weights)
-            } + [(key, x, try energy?.behind.reciprocal().expand(x.shape))]
+            } + [(key, x, nil)]
         case .qOutput, .kOutput, .qRotated:
             // With norms between, the error of what the linears put out acts through them.
             if configuration.queryKeyNorm, key.site != .qRotated { return [(key, x, nil)] }
@@ -79,11 +78,12 @@ final class EffectObserver {
         }
     }
 
-    /// Mean squares at each position, `[batch, tokens, 1]`: of the stream behind the addition, by which the next norm divides, and of
-    /// what is added.
-    private func energies(stream: Tensor, output: Tensor) throws -> (behind: Tensor, output: Tensor) {
-        func energy(_ x: Tensor) throws -> Tensor { try x.square().mean([-1], keepDim: true) + 1e-12 }
-        return (try energy(stream + output), try energy(output))
+    /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the energy of the stream behind the
+    /// addition, by which the next norm divides, and to what is added. Otherwise the few tokens on which a layer writes or
+    /// cancels massive activations would be all that counts.
+    private func positionWeights(stream: Tensor, output: Tensor) throws -> Tensor {
+        let energy = try (stream + output).square().mean([-1], keepDim: true)
+        return try (energy + output.square().mean([-1], keepDim: true) + 1e-12).reciprocal()
     }
 
     /// For each channel of the keys the mean square of the queries that it meets, and the reverse: `[heads · d]`.
