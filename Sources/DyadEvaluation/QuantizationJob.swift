@@ -28,8 +28,8 @@ public struct QuantizationJob {
     public var calibration = Calibration.selfWritten
     /// A file that keeps self-written text for further runs with the same model, seed and lengths; nil for none.
     public var keptText: String?
-    /// Calibration windows.
-    public var samples = 32
+    /// Calibration windows; nil: as many as the recipe says.
+    public var samples: Int?
     /// Tokens of a calibration window; nil: 512, or as many as the model was made for.
     public var sequenceLength: Int?
     /// Seed of the rotations and of self-written text.
@@ -157,7 +157,7 @@ public struct QuantizationJob {
             }
             return value
         }
-        _ = try check("--samples", samples, 1...65536, "")
+        _ = try check("--samples", samples ?? recipe.samples, 1...65536, "")
         let (positions, why) = (2...max(2, most), ", the positions that the model was made for")
         return (
             try check("--context", context ?? min(most, Quantizer.longestNarrowContext), positions, why),
@@ -189,6 +189,7 @@ public struct QuantizationJob {
     private func calibrationText(
         _ checkpoint: Checkpoint, _ tokenizer: Tokenizer, length: Int, _ progress: ProgressReporter?
     ) throws -> CalibrationText {
+        let samples = samples ?? recipe.samples
         switch calibration {
         case .file(let path):
             return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: length)

@@ -44,6 +44,7 @@ extension Recipe {
             }
             try section.finish()
         }
+        samples = try top.integer("samples", in: 1...65536) ?? samples
         attention = try top.choice("attention") ?? attention
         if let node = top.take("prefix") {
             if let tokens = node.sequence {

@@ -14,6 +14,8 @@ public struct Recipe: Equatable, Sendable {
     public var activations = Activations()
     /// The form of attention.
     public var attention = Attention.late
+    /// Calibration windows, unless the user says otherwise: 4-bit weights need more than ranges do.
+    public var samples = 32
     /// The constant prefix.
     public var prefix = Prefix.none
     /// Rotations.

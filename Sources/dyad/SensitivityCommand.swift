@@ -36,7 +36,7 @@ struct CalibrationOptions: ParsableArguments {
     @Option(
         help: "File that keeps self-written text, and gives it to further runs with the same model, seed and lengths.")
     var keepText: String?
-    @Option(help: "Calibration windows.") var samples = 32
+    @Option(help: "Calibration windows (default: as the recipe says, most 32).") var samples: Int?
     @Option(help: "Tokens of a calibration window (default: 512, or as many as the model was made for).")
     var sequenceLength: Int?
     @Option(help: "Token positions the program must hold (default: 1024, or as many as the model was made for).")

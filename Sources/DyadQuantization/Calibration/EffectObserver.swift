@@ -5,12 +5,10 @@ import DyadTransformer
 /// Weights values by what their error does, for `range: effect`.
 ///
 /// The feed-forward product is f(gate)·up: an error of `up` counts f(gate)² times, one of f(gate) counts up² times, and an
-/// error of the gate is that of f, whose left side is flat. These count at each position relative to the energies of the
-/// residual stream behind the addition and of what is added: a token on which a layer writes or cancels massive activations is
-/// one token, and a range that holds them is lost for all others. What down_proj puts out counts alike everywhere: what is cut
-/// of a massive activation stays in the stream when a later layer has cancelled the rest. A score is q·k: an error of a
-/// key's channel counts with the mean square of the queries' channel, and the reverse. The factors are seen after the values
-/// that they weigh, so values wait here.
+/// error of the gate is that of f, whose left side is flat. These, and errors of what down_proj reads and puts out, count relative to the
+/// residual stream at the token's position: a token on which a layer writes massive activations is one token, and a range that
+/// holds them is lost for all others. A score is q·k: an error of a key's channel counts with the mean square of the queries'
+/// channel, and the reverse. The factors are seen after the values that they weigh, so values wait here.
 final class EffectObserver {
     private let configuration: DecoderConfiguration
     private var waiting: [SiteKey.Site: Tensor] = [:]
@@ -55,7 +53,7 @@ final class EffectObserver {
                     try factor.map { try $0.square() * share } ?? share.expand(values.shape)
                 }
                 return (SiteKey(site, layer: key.layer), values, weights)
-            } + [(key, x, nil)]
+            } + [(key, x, try share?.expand(x.shape))]
         case .qOutput, .kOutput, .qRotated:
             // With norms between, the error of what the linears put out acts through them.
             if configuration.queryKeyNorm, key.site != .qRotated { return [(key, x, nil)] }
@@ -79,8 +77,8 @@ final class EffectObserver {
     }
 
     /// What an error of the product counts at each position, `[batch, tokens, 1]`: relative to the energy of the stream behind the
-    /// addition, by which the next norm divides, and to what is added. Otherwise the few tokens on which a layer writes or
-    /// cancels massive activations would be all that counts.
+    /// addition, by which the next norm divides, and to what is added. Otherwise the few tokens on which a layer writes or cancels
+    /// massive activations would be all that counts.
     private func positionWeights(stream: Tensor, output: Tensor) throws -> Tensor {
         let energy = try (stream + output).square().mean([-1], keepDim: true)
         return try (energy + output.square().mean([-1], keepDim: true) + 1e-12).reciprocal()
