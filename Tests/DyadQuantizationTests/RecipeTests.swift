@@ -29,7 +29,7 @@ import Testing
         ("name: x\nsummary: y\nactivations: { down-output: 12 }", "activations.down-output"),
         ("name: x\nsummary: y\nrotation: { residual: 3.5 }", "rotation.residual"),
         ("name: x\nsummary: y\nsmoothing: { alpha: 7 }", "smoothing.alpha"),
-        ("name: x\nsummary: y\nprefix: [-1]", "prefix"),
+        ("name: x\nsummary: y\nprefix: [-1]", "prefix"), ("name: x\nsummary: y\nsamples: 0", "samples"),
         ("name: x\nsummary: y\nweights: { clip: hessian }", "weights.clip"),
         ("name: x\nsummary: y\nweights: { target: residual-stream }", "weights.target"),
         ("name: x\nsummary: y\nweights: { rounding: gptq, target: stream }", "weights.target"),
