@@ -10,9 +10,9 @@ public struct PerplexityResult: Sendable, Equatable {
     /// Mean negative log-likelihood of each window, in nats.
     public let windowMeans: [Double]
     /// Comparison with a reference on the same windows, if there was one.
-    public var comparison: Comparison?
+    public internal(set) var comparison: Comparison?
     /// The same at the temperature that suits the model best, if asked for.
-    public var tempered: Tempered?
+    public internal(set) var tempered: Tempered?
 
     /// Perplexity with logits divided by a temperature, the best of those tried.
     ///
@@ -47,7 +47,7 @@ public struct PerplexityResult: Sendable, Equatable {
         /// Share of positions where both find the same token likeliest.
         public let top1Agreement: Double
         /// The reference at its own best temperature, if asked for.
-        public var tempered: Tempered?
+        public internal(set) var tempered: Tempered?
     }
 
     /// Creates a result from the windows' means.

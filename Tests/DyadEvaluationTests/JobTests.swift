@@ -135,6 +135,13 @@ import Testing
             #expect(try job.run().float.perplexity != one.float.perplexity)
             job.scoreText = folder.appending(path: "missing.txt").plainPath
             #expect(throws: DyadError.self) { try job.run() }
+
+            var evaluation = EvaluationJob(model: job.output, text: other.plainPath)
+            (evaluation.context, evaluation.tempers) = (48, true)
+            #expect(try evaluation.run().json()["tempered_perplexity"]?.double != nil)
+            evaluation.text = nil
+            evaluation.tasks = [TaskDefinition.all[0]]
+            #expect(throws: DyadError.self) { try evaluation.run() }
         }
     }
 

@@ -27,17 +27,7 @@ struct LogitRow {
         self.maximum = maximum
         argmax = logits.firstIndex(of: maximum) ?? 0
 
-        var sum = 0.0
-        for start in Swift.stride(from: 0, to: whole, by: blockSize) {
-            var partial = Lanes.zero
-            for index in Swift.stride(from: start, to: min(start + blockSize, whole), by: Lanes.scalarCount) {
-                partial += vectorExponential(
-                    bytes.loadUnaligned(fromByteOffset: index * stride, as: Lanes.self) - maximum)
-            }
-            sum += Double(partial.sum())
-        }
-        for index in whole..<logits.count { sum += exp(Double(logits[index] - maximum)) }
-        logSum = log(sum)
+        logSum = log(Self.exponentialSum(logits, maximum, factor: 1))
     }
 
     /// −log softmax(logits)[token].
@@ -47,20 +37,27 @@ struct LogitRow {
 
     /// −log softmax(logits / temperature)[token].
     func negativeLogLikelihood(of token: Int, temperature: Float) -> Double {
+        let inverse = 1 / temperature
+        return log(Self.exponentialSum(logits, maximum, factor: inverse)) + Double((maximum - logits[token]) * inverse)
+    }
+
+    /// Σ exp(factor · (logit − maximum)), in double precision from block to block.
+    private static func exponentialSum(
+        _ logits: UnsafeBufferPointer<Float>, _ maximum: Float, factor: Float
+    ) -> Double {
         let whole = logits.count / Lanes.scalarCount * Lanes.scalarCount
         let bytes = UnsafeRawBufferPointer(logits)
-        let inverse = 1 / temperature
         var sum = 0.0
         for start in Swift.stride(from: 0, to: whole, by: blockSize) {
             var partial = Lanes.zero
             for index in Swift.stride(from: start, to: min(start + blockSize, whole), by: Lanes.scalarCount) {
                 let values = bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Float>.stride, as: Lanes.self)
-                partial += vectorExponential((values - maximum) * inverse)
+                partial += vectorExponential((values - maximum) * factor)
             }
             sum += Double(partial.sum())
         }
-        for index in whole..<logits.count { sum += exp(Double((logits[index] - maximum) * inverse)) }
-        return log(sum) + Double((maximum - logits[token]) * inverse)
+        for index in whole..<logits.count { sum += exp(Double((logits[index] - maximum) * factor)) }
+        return sum
     }
 
     /// KL(self ‖ other) = Σ p·(log p − log q), in nats.
