@@ -129,6 +129,25 @@ import Testing
         #expect(problem.visitor.weights.count == 14)
     }
 
+    /// As MobileQuant's layer 11 of SmolLM2: a massive activation sets the product's step, and the texts that measure have none.
+    @Test func whatRoundsToZeroKeepsItsCalibratedRange() throws {
+        let test = try Case()
+        let (product, output) = (SiteKey(.product, layer: 1), SiteKey(.downOutput, layer: 1))
+        var start = test.result
+        start.encodings[product] = Encoding(scale: 1e6, zeroPoint: 1)
+        let stage = Recipe.Learning()
+        let problem = try LearningProblem(
+            stage, recipe: test.recipe, folded: test.folded, start: start, exponentialType: .u8)
+        var result = start
+        try problem.measureWideRanges(&result) { observer in
+            let hidden = try problem.student.hiddenStates(Self.batch, visitor: observer)
+            _ = try problem.student.normalizedHidden(hidden, visitor: observer)
+        }
+        #expect(result.encodings[output] == start.encodings[output])
+        let other = SiteKey(.downOutput, layer: 0)
+        #expect(result.encodings[other] != start.encodings[other])
+    }
+
     @Test func encodingsStartAtCalibrationsAndKeepZeroOnTheGrid() throws {
         let test = try Case()
         let problem = try test.problem { $0.rates.activations = 1 }

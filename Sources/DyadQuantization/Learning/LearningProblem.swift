@@ -205,13 +205,14 @@ struct LearningProblem {
         visitor.beginPass()
     }
 
-    /// Ranges of the 16-bit tensors that `forward` meets, into a result, with calibration's headroom ×2.
+    /// Ranges of the 16-bit tensors that `forward` meets, into a result, with calibration's headroom ×2. Where only zeros are
+    /// met, calibration's range stays: an 8-bit range that a massive activation has widened rounds all else to zero.
     func measureWideRanges(_ result: inout Calibrator.Result, _ forward: (any SiteVisitor) throws -> Void) throws {
         let observer = ExtremesVisitor(inner: visitor, grids: grids)
         visitor.beginPass()
         try withNoGrad { try forward(observer) }
         visitor.beginPass()
-        for (key, range) in observer.ranges {
+        for (key, range) in observer.ranges where range.low < range.high {
             result.encodings[key] = Grid.centred16.encoding(low: 2 * range.low, high: 2 * range.high)
         }
     }
