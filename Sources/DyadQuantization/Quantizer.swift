@@ -145,7 +145,7 @@ public struct Quantizer {
         let result = try calibrated(recipe, folded, text)
         let analysis = try SensitivityAnalysis(
             recipe: recipe, folded: folded, result: result, exponentialType: exponentialType,
-            windows: SensitivityAnalysis.windows(of: text, for: recipe.allocation), progress: progress)
+            windows: SensitivityAnalysis.windows(of: text), progress: progress)
         return try analysis.report(recipe.allocation?.candidates ?? [], heldOut: text.heldOut)
     }
 
@@ -172,7 +172,7 @@ public struct Quantizer {
     ) throws -> [String] {
         let analysis = try SensitivityAnalysis(
             recipe: recipe, folded: folded, result: result, exponentialType: exponentialType,
-            windows: SensitivityAnalysis.windows(of: text, for: allocation), progress: progress)
+            windows: SensitivityAnalysis.windows(of: text), progress: progress)
         func unusable(_ key: String, _ found: String, _ expected: String, _ remedy: String) -> DyadError {
             DyadError(
                 .mismatch, file: "recipe \(recipe.name)", subject: "allocation.\(key)", found: found,

@@ -79,7 +79,6 @@ extension Recipe {
             var chosen = Allocation()
             chosen.measure = try section.choice("measure") ?? chosen.measure
             chosen.candidates = try section.strings("candidates") ?? []
-            chosen.windows = try section.integer("windows", in: 1...4096) ?? chosen.windows
             chosen.sixteenBitShare = try section.number("sixteen-bit-share", in: 0...1)
             chosen.weightBytes = try section.integer("weight-bytes", in: 0...Int.max)
             chosen.latency = try section.number("latency", in: 1...1000)

@@ -62,13 +62,12 @@ private func sensitivity(
         let yaml = """
             name: x
             summary: y
-            allocation: { measure: relative-error, candidates: [layers.*.mlp.down_proj.input], sixteen-bit-share: 0.1, latency: 1.2, windows: 16 }
+            allocation: { measure: relative-error, candidates: [layers.*.mlp.down_proj.input], sixteen-bit-share: 0.1, latency: 1.2 }
             """
         let allocation = try #require(try Recipe(yaml: yaml, file: "r.yaml").allocation)
         #expect(allocation.measure == .relativeError && allocation.candidates == ["layers.*.mlp.down_proj.input"])
         #expect(allocation.sixteenBitShare == 0.1 && allocation.latency == 1.2 && allocation.weightBytes == nil)
-        #expect(allocation.windows == 16 && Allocation().windows == 4)
-        for wrong in ["sixteen-bit-share: 1.5", "latency: 0.9", "windows: 0", "measure: guess", "more: 1"] {
+        for wrong in ["sixteen-bit-share: 1.5", "latency: 0.9", "measure: guess", "more: 1"] {
             #expect(throws: DyadError.self) {
                 try Recipe(yaml: "name: x\nsummary: y\nallocation: { \(wrong) }", file: "r.yaml")
             }

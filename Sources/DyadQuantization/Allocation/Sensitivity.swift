@@ -39,9 +39,6 @@ public struct Allocation: Equatable, Sendable {
 
     /// What a tensor's worth is.
     public var measure = Measure.divergence
-    /// Calibration windows whose first 256 tokens measure the tensors. Four tell most apart; what happens on rare tokens takes
-    /// more. Time and memory are proportional to it.
-    public var windows = 4
     /// Patterns of the tensors that may get more bits; empty for all that can.
     public var candidates: [String] = []
     /// The largest share of the candidate activations at 16 bit, 0 ... 1; nil for none at all.

@@ -24,7 +24,7 @@ final class SensitivityAnalysis {
     private let errors: [SiteKey: (ratio: Double, width: Int)]
     private let progress: ProgressReporter?
 
-    /// - Parameter windows: of equal length.
+    /// - Parameter windows: of equal length; a thousand tokens in all tell the tensors apart.
     init(
         recipe: Recipe, folded: Decoder, result: Calibrator.Result, exponentialType: IntegerType, windows: [[Int32]],
         progress: ProgressReporter?
@@ -48,9 +48,9 @@ final class SensitivityAnalysis {
         errors = probe.errors
     }
 
-    /// The tokens that measure: the beginnings of the first windows, or of as many as there are.
-    static func windows(of text: CalibrationText, for allocation: Allocation?) -> [[Int32]] {
-        text.calibration.prefix((allocation ?? Allocation()).windows).map { Array($0.prefix(256)) }
+    /// A thousand tokens or less: the first quarter thousand of four windows.
+    static func windows(of text: CalibrationText) -> [[Int32]] {
+        text.calibration.prefix(4).map { Array($0.prefix(256)) }
     }
 
     /// KL divergence (nats a token) of the float network seen by `visitor`, as it runs on from `layer`.
