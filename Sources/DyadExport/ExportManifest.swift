@@ -24,7 +24,8 @@ struct ExportPiece {
     func lowered(
         _ program: IntegerProgram, for target: ExportTarget
     ) throws(DyadError) -> (graph: StaticGraph, entry: ExportReport.Graph) {
-        let (graph, rewrites) = try StaticLowering.lower(program, part: part, shape: shape).legalized(for: target)
+        let (graph, rewrites) = try StaticLowering.lower(program, part: part, shape: shape, for: target).legalized(
+            for: target)
         let entry = ExportReport.Graph(
             file: file, shape: shape, part: part, nodes: graph.nodes.count, encodings: try graph.encodingCount(),
             rewrites: rewrites)

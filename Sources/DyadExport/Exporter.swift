@@ -49,6 +49,8 @@ public enum ExportTarget: String, CaseIterable, Sendable {
 
     /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
     public var isHTP: Bool { htp != nil }
+    /// Whether its operations on integers include exponentials, logarithms and comparisons.
+    var hasExponentials: Bool { self == .onnxruntime || isHTP }
     /// Whether it takes LiteRT's form.
     public var isLiteRT: Bool { self == .litert || self == .ethosU85 }
     /// QNN's number of the chip and the version of its HTP.

@@ -27,7 +27,7 @@ import Testing
     @Test func everyValueIsSignedAnd16BitOnesHaveZeroPointZero() throws {
         let program = tinyProgram()
         let lowered = try StaticLowering.lower(
-            program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8))
+            program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8), for: .litert)
         let (graph, rewrites) = try lowered.legalized(for: .litert)
         #expect(rewrites.count == 2)
         for value in graph.values {
@@ -59,8 +59,7 @@ import Testing
         let program = tinyProgram()
         _ = try Self.export(program, to: folder)
         let shape = StaticShape(tokens: 4, context: 16, logits: .one)
-        let graph = try StaticLowering.lower(program, part: .whole(of: program.graph), shape: shape)
-            .legalized(for: .litert).graph
+        let graph = try StaticGraph.lowered(program, part: .whole(of: program.graph), shape: shape, for: .litert)
         let file = try LiteRTWriter.file(
             of: graph, named: "prefill.tflite", metadata: tinySource.metadata(.litert, shape))
         let activation = "layers.1.mlp.down_proj.output", weight = "layers.1.mlp.down_proj.weight"
@@ -148,7 +147,7 @@ import Testing
         #expect(try ExportManifest.check(folder, against: program) == report.graphs.map(\.encodings).reduce(0, +))
         var made: Set<String> = []
         for graph in report.graphs {
-            let lowered = try StaticLowering.lower(program, part: graph.part, shape: graph.shape)
+            let lowered = try StaticLowering.lower(program, part: graph.part, shape: graph.shape, for: .litert)
             let given = Set(lowered.inputs.map { lowered.values[$0].name })
             let tensors = Set(program.graph.tensors.map(\.name))
             #expect(given.intersection(tensors).isSubset(of: made))

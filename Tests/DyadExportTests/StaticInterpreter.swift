@@ -108,6 +108,11 @@ struct StaticInterpreter {
         case .mean:
             let width = shape[shape.count - 1]
             return stride(from: 0, to: x.count, by: width).map { x[$0..<$0 + width].reduce(0, +) / Double(width) }
+        case .sum: return rows(x, shape[shape.count - 1]) { [$0.reduce(0, +)] }
+        case .largest: return rows(x, shape[shape.count - 1]) { [$0.max() ?? 0] }
+        case .exponential: return x.map { exp($0) }
+        case .logarithm: return x.map { log($0) }
+        case .greater: return broadcast { $0 > $1 ? 1 : 0 }
         case .reciprocalRoot: return x.map { 1 / max($0, .leastNormalMagnitude).squareRoot() }
         case .sigmoid: return x.map { 1 / (1 + exp(-$0)) }
         case .relu: return x.map { max($0, 0) }

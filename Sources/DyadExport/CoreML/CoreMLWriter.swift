@@ -497,7 +497,7 @@ struct CoreMLWriter {
                 shape)
             return
         case .requantize: exact = x[0]
-        case .maximum, .mean, .reciprocalRoot:
+        case .maximum, .mean, .reciprocalRoot, .sum, .largest, .exponential, .logarithm, .greater:
             throw unsupported(node.origin, "\(node.operation)", "an operation of Core ML")
         }
         reals[node.output] = rounded(exact, output)

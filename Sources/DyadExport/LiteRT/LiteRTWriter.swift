@@ -245,7 +245,7 @@ struct LiteRTWriter {
             begin[axis] = start
             add(.slice, inputs + [integers(begin), integers(shape)], output)
         case .requantize: add(.quantize, inputs, output)
-        case .gelu, .rmsNorm, .layerNorm:
+        case .gelu, .rmsNorm, .layerNorm, .sum, .largest, .exponential, .logarithm, .greater:
             throw DyadError(
                 .unsupported, subject: node.origin, found: "\(node.operation)", expected: "an operation of LiteRT",
                 remedy: "Report this as a defect of Dyad.")

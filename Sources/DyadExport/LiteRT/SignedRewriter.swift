@@ -151,7 +151,8 @@ struct SignedRewriter {
         case .rmsNorm: try rmsNorm(node)
         case .layerNorm: throw unsupported("layer normalisation")
         case .gelu: throw unsupported("GELU")
-        case .mean, .reciprocalRoot, .maximum: throw unsupported("\(node.operation)")
+        case .mean, .reciprocalRoot, .maximum, .sum, .largest, .exponential, .logarithm, .greater:
+            throw unsupported("\(node.operation)")
         }
     }
 

@@ -247,6 +247,12 @@ struct ONNXWriter {
             addNode("LayerNormalization", inputs, result, attributes)
         case .mean:
             addNode("ReduceMean", inputs + [integers([-1])], result, [Self.attribute("keepdims", 1)])
+        case .sum: addNode("ReduceSum", inputs + [integers([-1])], result, [Self.attribute("keepdims", 1)])
+        case .largest:
+            addNode("ReduceMax", inputs + [integers([-1])], result, [Self.attribute("keepdims", 1)])
+        case .exponential: addNode("Exp", inputs, result)
+        case .logarithm: addNode("Log", inputs, result)
+        case .greater: return addNode("Greater", inputs, output.name)
         case .reciprocalRoot:
             addNode("Sqrt", inputs, "\(output.name).root")
             addNode("Reciprocal", ["\(output.name).root"], result)

@@ -10,7 +10,7 @@ extension StaticGraph {
     public static func lowered(
         _ program: IntegerProgram, part: ProgramPart, shape: StaticShape, for target: ExportTarget
     ) throws(DyadError) -> StaticGraph {
-        try StaticLowering.lower(program, part: part, shape: shape).legalized(for: target).graph
+        try StaticLowering.lower(program, part: part, shape: shape, for: target).legalized(for: target).graph
     }
 
     /// The graph as `target` takes it, and what had to be changed for that.

@@ -17,7 +17,7 @@ public struct StaticGraph: Sendable {
         case quantized(IntegerType, Encoding)
         /// Symmetric integers (zero point 0) with a scale for each index of the first axis: weights and biases.
         case perRow(IntegerType, scales: [Float])
-        /// float32 constants: the gains of a normalisation.
+        /// float32 constants: the gains of a normalisation (HTP's are u16).
         case float
         /// int32 positions or token ids.
         case index
@@ -57,8 +57,15 @@ public struct StaticGraph: Sendable {
         case layerNorm(epsilon: Float)
         /// Over the last axis, which becomes 1.
         case mean
+        /// The sum, and the largest, over the last axis, which becomes 1.
+        case sum, largest
         /// 1/√x; the largest number of the output's type for 0.
         case reciprocalRoot
+        case exponential
+        /// Of 0 the smallest number of the output's type, or what the target makes of it.
+        case logarithm
+        /// A condition: whether the first input is larger than the second.
+        case greater
         case reshape
         case transpose([Int])
         case concatenate(axis: Int)

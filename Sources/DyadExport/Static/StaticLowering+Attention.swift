@@ -82,28 +82,32 @@ extension StaticLowering {
         let turned = builder.reshape(builder.transpose(rows, [1, 0, 2]), [1, heads, shape.tokens, size])
         let new = builder.requantize(turned, to: type, name: "\(cache.name).new")
         builder.output(new)
-        var parts: [ValueID] = []
-        if let name = cache.prefix {
-            let bytes = try program.elements(of: name, as: UInt8.self).map { Int8(truncatingIfNeeded: Int($0) - 128) }
-            parts.append(builder.constant(name, [1, heads, prefix, size], type, bytes))
-        }
-        if shape.past > 0 { parts.append(builder.input("\(cache.name).past", [1, heads, shape.past, size], type)) }
-        parts.append(new)
-        columns[o.cache] = builder.concatenate(parts, axis: 2)
+        var own: [ValueID] = []
+        if shape.past > 0 { own.append(builder.input("\(cache.name).past", [1, heads, shape.past, size], type)) }
+        own.append(new)
+        ownColumns[o.cache] = own
     }
 
-    private func cacheColumns(_ cache: Int) throws(DyadError) -> ValueID {
-        guard let columns = columns[cache] else {
+    /// All columns of a cache, or those behind the prefix: `[1, heads, columns, size]`.
+    private mutating func cacheColumns(_ index: Int, own isOwn: Bool) throws(DyadError) -> ValueID {
+        guard var parts = ownColumns[index] else {
             throw unsupported("attention before its keys and values are appended", "cacheAppend first")
         }
-        return columns
+        let cache = graph.caches[index]
+        if !isOwn, let name = cache.prefix {
+            let bytes = try program.elements(of: name, as: UInt8.self).map { Int8(truncatingIfNeeded: Int($0) - 128) }
+            parts.insert(
+                builder.constant(
+                    name, [1, cache.keyValueHeads, prefix, cache.headDimension], builder.type(parts[0]), bytes), at: 0)
+        }
+        return builder.concatenate(parts, axis: 2)
     }
 
     /// Scores `[kv, group, tokens, columns]`: the heads of a group are rows of one product.
     mutating func lowerScores(_ o: DyadGraph.Operation.Matmul) throws(DyadError) {
         let cache = graph.caches[o.cache]
         let (heads, size) = (cache.keyValueHeads, cache.headDimension)
-        let keys = builder.transpose(try cacheColumns(o.cache), [0, 1, 3, 2])
+        let keys = builder.transpose(try cacheColumns(o.cache, own: false), [0, 1, 3, 2])
         var queries = try value(o.input)
         // The rotary embedding has carried the factor in; without one it is a product of its own.
         if builder.encoding(queries).1 == graph.tensors[o.input].encoding, o.factor != 1 {
@@ -129,11 +133,17 @@ extension StaticLowering {
         guard case .quantized(.u16, let encoding) = builder.type(input) else {
             throw unsupported("scores that are not u16", "u16 scores")
         }
-        let lowest = builder.constant(
-            "\(builder.origin).lowest", [1], .quantized(.u16, encoding), [UInt16(0)])
+        // What was seen in calibration uses half of the range. Of small scores the other half is not low enough for a mask.
+        let type = ValueType.quantized(
+            .u16, Encoding(scale: max(encoding.scale, Self.maskDepth / 32768), zeroPoint: encoding.zeroPoint))
+        let scores = builder.type(input) == type ? input : builder.requantize(input, to: type)
+        let lowest = builder.constant("\(builder.origin).lowest", [1], type, [UInt16(0)])
         values[o.output] = builder.node(
-            .select, [visible, input, lowest], builder.shape(input), type(of: o.output), name: name(o.output))
+            .select, [visible, scores, lowest], builder.shape(input), type, name: name(o.output))
     }
+
+    /// How far the mask's score is below zero, at least.
+    private static let maskDepth: Float = 32
 
     mutating func lowerSoftmax(input: TensorID, output: TensorID) throws(DyadError) {
         let scores = try value(input)
@@ -146,13 +156,23 @@ extension StaticLowering {
         let cache = graph.caches[index]
         let (heads, size) = (cache.keyValueHeads, cache.headDimension)
         let weights = try value(probabilities)
-        let group = builder.shape(weights)[1]
-        let rows = builder.reshape(weights, [1, heads, group * shape.tokens, columnCount])
-        let mixed = builder.node(
-            .matmul, [rows, try cacheColumns(index)], [1, heads, group * shape.tokens, size], type(of: output),
-            suffix: "product")
-        let turned = builder.transpose(builder.reshape(mixed, [heads * group, shape.tokens, size]), [1, 0, 2])
-        values[output] = builder.reshape(turned, extents(of: graph.tensors[output]), name: name(output))
+        let extents = builder.shape(weights)
+        let rows = builder.reshape(weights, [1, heads, extents[1] * shape.tokens, extents[3]])
+        let columns = try cacheColumns(index, own: extents[3] < columnCount)
+        let mixed: ValueID
+        if let share = ownShares[probabilities] {
+            mixed = try divided(rows, columns, share: share, cache: cache, output: output)
+        } else {
+            mixed = builder.node(
+                .matmul, [rows, columns], [1, heads, extents[1] * shape.tokens, size],
+                target.isHTP ? wideType(of: output) : type(of: output), suffix: "product")
+        }
+        let turned = builder.transpose(builder.reshape(mixed, [heads * extents[1], shape.tokens, size]), [1, 0, 2])
+        if builder.type(turned) == type(of: output) {
+            values[output] = builder.reshape(turned, self.extents(of: graph.tensors[output]), name: name(output))
+        } else {
+            finish(turned, as: output)
+        }
     }
 
     /// x·(base ⊗ Sylvester)·factor: blocks of `power` first, then the base across them, entries ±127 at 1/127 of their size, because

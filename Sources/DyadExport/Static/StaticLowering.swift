@@ -6,11 +6,12 @@ import DyadGraph
 /// | the graph's operation | becomes |
 /// |---|---|
 /// | embed | rows of a u16 table, made with the program's own arithmetic |
-/// | rmsNorm, layerNorm | the same with float gains |
-/// | linear | fullyConnected; a u8 input of a u16 result is widened first, its biases with it |
+/// | rmsNorm, layerNorm | the same with float gains; rmsNorm for HTP with u16 gains, to 16 bit, then to 8 |
+/// | linear | fullyConnected; a u8 input of a u16 result is widened first, its biases with it; on HTP also for queries, keys and values |
 /// | rotary | two slices, four products at u16, a sum and a difference; the cosine of the queries carries 1/√d |
 /// | cacheAppend | an output i8 (u8 − 128) of the new rows; the columns are prefix, past rows (an input), new rows |
-/// | queryKey, mask, softmax or exponential, weightedValues or lateAttention | matmul, select by the input `visible`, softmax at u16, matmul |
+/// | queryKey, mask, softmax, weightedValues | matmul, select by the input `visible`, softmax at u16, matmul |
+/// | exponential, lateAttention | the same, or where the target has exponentials a softmax of their logarithms: `StaticLowering+LateDivision.swift` |
 /// | lookup of SiLU | x · sigmoid(x) at u16 |
 /// | hadamard and the requantize behind it | a product by the blocks, one by the base, entries ±127 |
 /// | logits | fullyConnected to u16 |
@@ -24,13 +25,16 @@ struct StaticLowering {
 
     let program: IntegerProgram
     let shape: StaticShape
+    let target: ExportTarget
     var builder = StaticBuilder()
     /// Values of the integer graph's tensors.
     var values: [TensorID: ValueID] = [:]
     /// Widened values, made once.
     private var wide: [ValueID: ValueID] = [:]
-    /// All columns of a cache: `[1, heads, columns, size]`.
-    var columns: [Int: ValueID] = [:]
+    /// The columns of a cache behind the prefix: the past ones, if there are any, and the step's, each `[1, heads, columns, size]`.
+    var ownColumns: [Int: [ValueID]] = [:]
+    /// The share of a row's own columns, `[heads, group, tokens, 1]`, where the prefix's is divided off; by the exponentials.
+    var ownShares: [TensorID: ValueID] = [:]
     /// Rows of the rotary tables at the step's positions, by table and factor.
     var rotaryRows: [String: ValueID] = [:]
     var positions: ValueID?
@@ -45,16 +49,16 @@ struct StaticLowering {
     /// The columns of a row of scores.
     var columnCount: Int { prefix + shape.context }
 
-    init(_ program: IntegerProgram, shape: StaticShape) {
-        self.program = program
-        self.shape = shape
+    private init(_ program: IntegerProgram, shape: StaticShape, target: ExportTarget) {
+        (self.program, self.shape, self.target) = (program, shape, target)
     }
 
     /// The static form of a part.
     ///
+    /// - Parameter target: decides between forms of one function where a target's own arithmetic makes a difference.
     /// - Throws: ``DyadError`` `unsupported` naming the operation that has no static form, `mismatch` for impossible shapes.
     static func lower(
-        _ program: IntegerProgram, part: ProgramPart, shape: StaticShape
+        _ program: IntegerProgram, part: ProgramPart, shape: StaticShape, for target: ExportTarget
     ) throws(DyadError) -> StaticGraph {
         let capacity = program.graph.maximumContext - program.graph.prefixTokens.count
         guard shape.tokens >= 1, shape.tokens <= shape.context, shape.context <= capacity else {
@@ -63,7 +67,7 @@ struct StaticLowering {
                 expected: "1 ≤ tokens ≤ context ≤ \(capacity)",
                 remedy: "Export a smaller context, or quantise with a larger one.")
         }
-        var lowering = StaticLowering(program, shape: shape)
+        var lowering = StaticLowering(program, shape: shape, target: target)
         try lowering.lower(part)
         return lowering.builder.graph
     }
@@ -163,7 +167,7 @@ struct StaticLowering {
             }
         case .mask(let o): try lowerMask(o)
         case .softmax(let o): try lowerSoftmax(input: o.input, output: o.output)
-        case .exponential(let o): try lowerSoftmax(input: o.input, output: o.output)
+        case .exponential(let o): try lowerExponential(o)
         case .lateAttention(let o):
             try lowerMixture(probabilities: o.exponentials, cache: o.cache, output: o.output)
         case .lookup(let o): try lower(o)
@@ -199,18 +203,20 @@ struct StaticLowering {
         let extents = builder.shape(input)
         // Heads are normalised one by one: as rows of their own.
         let split = extents[1] == o.size ? extents : [extents[0], extents[1] / o.size, o.size]
-        var operands = [builder.reshape(input, split)]
-        let ones = [UInt32](repeating: Float(1).bitPattern, count: o.size)
-        if let gain = o.gain {
-            operands.append(builder.constant(gain, [o.size], .float, try program.elements(of: gain, as: UInt32.self)))
-        } else {
-            operands.append(builder.constant("\(builder.origin).weight", [o.size], .float, ones))
-        }
-        if let bias = o.bias {
-            operands.append(builder.constant(bias, [o.size], .float, try program.elements(of: bias, as: UInt32.self)))
-        }
+        let ones = [Float](repeating: 1, count: o.size)
+        let gains = try o.gain.map { name throws(DyadError) in try program.floats(of: name) } ?? ones
+        // HTP computes in half precision unless gain and result are 16-bit integers: then it is off by a step of 16 bits at most.
+        let isFine = target.isHTP && !centred
+        let gainName = o.gain ?? "\(builder.origin).weight"
+        var operands = [
+            builder.reshape(input, split),
+            isFine ? try quantizedGain(gainName, gains) : floats(gainName, gains),
+        ]
+        if let bias = o.bias { operands.append(floats(bias, try program.floats(of: bias))) }
         let operation: StaticGraph.Operation = centred ? .layerNorm(epsilon: o.epsilon) : .rmsNorm(epsilon: o.epsilon)
-        if split == extents {
+        if isFine {
+            finish(builder.node(operation, operands, split, wideType(of: o.output), suffix: "wide"), as: o.output)
+        } else if split == extents {
             values[o.output] = builder.node(operation, operands, split, type(of: o.output), name: name(o.output))
         } else {
             let normalized = builder.node(operation, operands, split, type(of: o.output), suffix: "heads")
@@ -218,9 +224,26 @@ struct StaticLowering {
         }
     }
 
+    private mutating func floats(_ name: String, _ values: [Float]) -> ValueID {
+        builder.constant(name, [values.count], .float, values.map(\.bitPattern))
+    }
+
+    private mutating func quantizedGain(_ name: String, _ gains: [Float]) throws(DyadError) -> ValueID {
+        let (low, high) = (min(0, gains.min() ?? 0), max(0, gains.max() ?? 0))
+        let scale = (high - low) / 65535
+        guard scale.isFinite, scale >= .leastNormalMagnitude else {
+            throw unsupported("gains from \(low) to \(high)", "finite gains that are not all zero")
+        }
+        let zeroPoint = Int32((-low / scale).rounded())
+        return builder.constant(
+            name, [gains.count], .quantized(.u16, Encoding(scale: scale, zeroPoint: zeroPoint)),
+            gains.map { UInt16(clamping: Int32(($0 / scale).rounded()) + zeroPoint) })
+    }
+
     private mutating func lower(_ o: DyadGraph.Operation.Linear, to output: ValueType) throws(DyadError) {
         let given = try value(o.input)
-        let input = output.integerType == .u8 ? given : widened(given)
+        let isFine = output.integerType == .u8 && target.isHTP && isForAttention(o.output)
+        let input = output.integerType == .u8 && !isFine ? given : widened(given)
         guard let weight = graph.constant(o.weight), let weightType = weight.type else {
             throw unsupported("no weight", "a quantised weight")
         }
@@ -230,22 +253,52 @@ struct StaticLowering {
             builder.constant(
                 o.weight, weight.shape, .perRow(weightType, scales: scales), try program.data(of: o.weight)),
         ]
-        if let bias = o.bias {
+        let scale = builder.encoding(input).1.scale
+        if o.bias != nil || isFine {
+            let stored = try o.bias.map { name throws(DyadError) in try program.elements(of: name, as: Int32.self) }
             // At the scale of the input, which widening made 256 times finer.
             let factor: Int64 = input == given ? 1 : 256
+            // Rounded down to 16 bits and then to the nearest of 8 is rounded to the nearest; twice to the nearest, one in 512 is not.
+            let half = isFine ? Double(graph.tensors[o.output].encoding.scale) / 512 : 0
             var biases: [Int32] = []
-            for (row, bias) in try program.elements(of: bias, as: Int32.self).enumerated() {
-                guard let scaled = Int32(exactly: Int64(bias) * factor) else {
+            for (row, rowScale) in scales.enumerated() {
+                // A row of almost nothing has no bias of that size.
+                let exact = half / (Double(scale) * Double(rowScale))
+                let shift = exact < 1 << 30 ? exact : 0
+                let bias = Int64(stored?[row] ?? 0) * factor
+                guard let scaled = Int32(exactly: (Double(bias) - shift).rounded()) else {
                     throw unsupported("the bias \(bias) of channel \(row) at 1/256 of its scale", "biases in 32 bits")
                 }
                 biases.append(scaled)
             }
-            let scale = builder.encoding(input).1.scale
             operands.append(
-                builder.constant(bias, [biases.count], .perRow(.i32, scales: scales.map { scale * $0 }), biases))
+                builder.constant(
+                    o.bias ?? "\(builder.origin).half", [biases.count],
+                    .perRow(.i32, scales: scales.map { scale * $0 }),
+                    biases))
         }
-        values[o.output] = builder.node(
-            .fullyConnected, operands, [builder.shape(input)[0], weight.shape[0]], output, name: name(o.output))
+        let shape = [builder.shape(input)[0], weight.shape[0]]
+        if isFine {
+            finish(
+                builder.node(.fullyConnected, operands, shape, wideType(of: o.output), suffix: "wide"), as: o.output)
+        } else {
+            values[o.output] = builder.node(.fullyConnected, operands, shape, output, name: name(o.output))
+        }
+    }
+
+    /// Whether a tensor becomes queries, keys or values. On HTP one in 45 results of a u8 → u8 linear rounds otherwise than the program's;
+    /// through the exponentials that is the most of what a layer's export differs by. At 16 bit, rounded behind, hardly one does.
+    private func isForAttention(_ tensor: TensorID) -> Bool {
+        graph.operations.contains { operation in
+            switch operation.kind {
+            case .rotary(let o): o.input == tensor
+            case .cacheAppend(let o): o.input == tensor
+            case .matmul(let o): o.input == tensor
+            case .rmsNorm(let o): o.input == tensor
+            case .slice(let o): o.input == tensor && isForAttention(o.output)
+            default: false
+            }
+        }
     }
 
     /// What the norm before the head reads, where one row of logits is wanted: the norm of one row costs less, and HTP refuses to
