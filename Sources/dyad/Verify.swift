@@ -27,7 +27,7 @@ struct Verify: ParsableCommand {
         String?
     @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4
     @Option(help: "Tokens of a window.") var context = 256
-    @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 48
+    @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 64
     @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
     @Option(help: "Also check that this folder, written by dyad export, still says what the program says.")
     var exported: String?

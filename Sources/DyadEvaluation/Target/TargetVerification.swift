@@ -143,9 +143,7 @@ public struct TargetVerification: Sendable {
     /// What is compared.
     public struct Options: Sendable {
         /// Tokens of a prefill chunk; as many precede it in the cache.
-        ///
-        /// QNN 2.51 cannot finalise a head of 32, 64, 96, 128 or 160 rows (see the page Exporting); 48 and 256 it can.
-        public var chunk = 48
+        public var chunk = 64
         /// Layers to compare one by one; nil for all.
         public var layers: Range<Int>?
         /// Tokens of a window of the chained comparison.

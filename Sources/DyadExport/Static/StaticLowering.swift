@@ -264,7 +264,7 @@ struct StaticLowering {
             for (row, rowScale) in scales.enumerated() {
                 // A row of almost nothing has no bias of that size.
                 let exact = half / (Double(scale) * Double(rowScale))
-                let shift = exact < 1 << 30 ? exact : 0
+                let shift = exact < 1e9 ? exact : 0
                 let bias = Int64(stored?[row] ?? 0) * factor
                 guard let scaled = Int32(exactly: (Double(bias) - shift).rounded()) else {
                     throw unsupported("the bias \(bias) of channel \(row) at 1/256 of its scale", "biases in 32 bits")
@@ -301,8 +301,7 @@ struct StaticLowering {
         }
     }
 
-    /// What the norm before the head reads, where one row of logits is wanted: the norm of one row costs less, and HTP refuses to
-    /// widen a norm's output of 64 or 128 rows.
+    /// What the norm before the head reads, where one row of logits is wanted: norm and head of one row cost less.
     private func chosenRow(before operation: DyadGraph.Operation) -> TensorID? {
         guard shape.logits == .one, shape.tokens > 1, case .logits(let head)? = graph.operations.last?.kind else {
             return nil
