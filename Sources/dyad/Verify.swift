@@ -124,6 +124,9 @@ struct Verify: ParsableCommand {
             String(
                 format: "what leaves a layer, within one step of 8 bits: %.3f %% in the worst layer",
                 result.outputsWithinOneCoarseStep * 100))
+        if let agreement = result.headAgreement {
+            try Terminal.print(String(format: "the head's best token: the same in %.2f %%", agreement * 100))
+        }
         if let integer = result.integer, let target = result.target {
             try Terminal.print(
                 String(

@@ -74,6 +74,8 @@ public struct TargetVerification: Sendable {
         public var withinOneCoarseStep: Double
         /// Signal to difference, in decibels of power; infinite where equal.
         public var signalToNoise: Double
+        /// Of logits: the positions whose best token is the integer graph's.
+        public var equalBestTokens: Int?
     }
 
     /// What executed the exported program.
@@ -122,6 +124,13 @@ public struct TargetVerification: Sendable {
                 meanSteps: mean(\.meanSteps), withinTwoSteps: mean(\.withinTwoSteps),
                 signalToNoise: own.map(\.signalToNoise).min() ?? .infinity)
         }
+    }
+
+    /// The share of positions at which the exported head, given the integer graph's own tensors, has the integer graph's best token.
+    public var headAgreement: Double? {
+        let heads = rows.filter { $0.equalBestTokens != nil }
+        let positions = heads.reduce(0) { $0 + $1.tokens }
+        return positions == 0 ? nil : Double(heads.reduce(0) { $0 + ($1.equalBestTokens ?? 0) }) / Double(positions)
     }
 
     /// The largest difference at 8 bit.
@@ -281,9 +290,23 @@ public struct TargetVerification: Sendable {
             var row = row(
                 program.graph.tensors[number], expected, value, value.integers(bytes), part: name, tokens: shape.tokens)
             row.isOutput = leaving.contains(number)
+            if case .logits(let head)? = program.graph.operations.last?.kind, head.output == number {
+                row.equalBestTokens = equalBestTokens(
+                    expected, value.integers(bytes), width: program.graph.vocabularySize)
+            }
             rows.append(row)
         }
         return rows
+    }
+
+    private static func equalBestTokens(_ expected: [Int32], _ found: [Int32], width: Int) -> Int {
+        stride(from: 0, to: min(expected.count, found.count), by: width).count { start in
+            func best(_ logits: [Int32]) -> Int? {
+                let row = logits[start..<min(start + width, logits.count)]
+                return row.max().flatMap(row.firstIndex(of:))
+            }
+            return best(expected) == best(found)
+        }
     }
 
     static func row(
@@ -325,7 +348,8 @@ public struct TargetVerification: Sendable {
 
 extension TargetVerification {
     /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own),
-    /// `outputs_within_one_coarse_lsb` (the worst layer's outputs, 16-bit ones in steps of 8 bits), `sqnr_db` (the worst), of
+    /// `outputs_within_one_coarse_lsb` (the worst layer's outputs, 16-bit ones in steps of 8 bits), `sqnr_db` (the worst),
+    /// `head_argmax_agreement` (the head's best tokens, fed likewise), of
     /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`; `layers`, and `rows` for the tensors.
     public func json() -> JSONValue {
         let list = rows.map { row in
@@ -359,6 +383,7 @@ extension TargetVerification {
             ("outputs_within_one_coarse_lsb", .measured(outputsWithinOneCoarseStep)),
             ("sqnr_db", .measured(rows.map(\.signalToNoise).min() ?? .infinity)),
         ])
+        if let headAgreement { object["head_argmax_agreement"] = .measured(headAgreement) }
         if let integer, let target {
             object["windows"] = .integer(target.windows)
             object["context"] = .integer(target.context)
