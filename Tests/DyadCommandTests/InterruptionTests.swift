@@ -120,8 +120,9 @@ struct InterruptionTests {
         #expect(whole.errors.contains("learn block 1/2: 1/24"))
         #expect(try list(folder + "/whole.run").sorted() == ["log.jsonl", "settings.json"])
 
+        // A run that is done before the signal comes (the machine may be busier now and then) leaves nothing to go on from: another is killed.
         var killed = 0
-        for _ in 0..<3 {
+        for _ in 0..<9 where killed < 3 {
             let command = try start(folder + "/out.dyad")
             // Calibration is repeated by every run; the moments that matter come after the first snapshot.
             _ = try command.wait {
@@ -133,13 +134,15 @@ struct InterruptionTests {
             command.send(SIGKILL)
             if try command.outcome().status == -SIGKILL { killed += 1 }
         }
-        #expect(killed >= 1)
+        #expect(killed == 3)
+        // But for a kill between the last snapshot's removal and the end.
+        let goesOn = try list(folder + "/out.run").contains { $0.hasSuffix(".snapshot.safetensors") }
         let last = try start(folder + "/out.dyad").outcome()
         #expect(last.status == 0, "\(last.errors)")
         let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/out.dyad"))
         #expect(try bytes == Data(contentsOf: URL(fileURLWithPath: folder + "/whole.dyad")))
         // It went on, and did not begin again.
-        #expect(!last.errors.contains("learn block 1/2: 1/24"))
+        #expect(!goesOn || !last.errors.contains("learn block 1/2: 1/24"))
     }
 
     @Test("a limit on file sizes is 73, and nothing remains")
