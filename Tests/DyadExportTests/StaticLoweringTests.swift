@@ -187,14 +187,19 @@ import Testing
     }
 
     /// The logits of the last token alone are the last row of all logits.
-    @Test func oneRowOfLogitsIsThatRow() throws {
+    @Test(arguments: [ExportTarget.onnxruntime, .sm8650])
+    func oneRowOfLogitsIsThatRow(target: ExportTarget) throws {
         let program = DecoderShape().program(seed: 5)
         let step = try Step(program, tokens: [1, 2, 3, 4, 5], start: 2)
         var results: [[Int32]] = []
         for rows in [StaticShape.LogitRows.all, .one] {
             let shape = StaticShape(tokens: 3, context: 6, logits: rows)
             let graph = try StaticLowering.lower(
-                program, part: .whole(of: program.graph), shape: shape, for: .onnxruntime)
+                program, part: .whole(of: program.graph), shape: shape, for: target)
+            for node in graph.nodes where node.operation == .reshape {
+                let counts = [node.inputs[0], node.output].map { graph.values[$0].shape.reduce(1, *) }
+                #expect(counts[0] == counts[1], "\(node.origin)")
+            }
             var interpreter = StaticInterpreter(graph)
             results.append(interpreter.run(try step.inputs(graph, program, shape))["logits"] ?? [])
         }

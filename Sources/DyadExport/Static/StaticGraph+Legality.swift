@@ -60,6 +60,12 @@ extension StaticGraph {
     }
 
     private func check(_ node: Node) throws(DyadError) {
+        if node.operation == .reshape {
+            let (from, to) = (values[node.inputs[0]], values[node.output])
+            guard from.shape.reduce(1, *) == to.shape.reduce(1, *) else {
+                throw refusal(to.name, "the shape \(to.shape) of what has \(from.shape)", "as many values")
+            }
+        }
         for id in node.inputs + [node.output] {
             let value = values[id]
             if value.shape.contains(where: { $0 < 1 }) {

@@ -215,7 +215,10 @@ struct StaticLowering {
         if let bias = o.bias { operands.append(floats(bias, try program.floats(of: bias))) }
         let operation: StaticGraph.Operation = centred ? .layerNorm(epsilon: o.epsilon) : .rmsNorm(epsilon: o.epsilon)
         if isFine {
-            finish(builder.node(operation, operands, split, wideType(of: o.output), suffix: "wide"), as: o.output)
+            // As many rows as are given: before the head it may be one of them only.
+            let wide = builder.node(operation, operands, split, wideType(of: o.output), suffix: "wide")
+            values[o.output] = builder.requantize(
+                builder.reshape(wide, extents), to: type(of: o.output), name: name(o.output))
         } else if split == extents {
             values[o.output] = builder.node(operation, operands, split, type(of: o.output), name: name(o.output))
         } else {
