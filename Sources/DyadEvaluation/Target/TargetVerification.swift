@@ -56,7 +56,7 @@ public struct TargetVerification: Sendable {
         public var part: String
         /// The tensor's name in the integer graph.
         public var tensor: String
-        /// Tokens of the step: a prefill chunk or one.
+        /// Tokens of a step: a prefill chunk, or one; of single steps several are compared.
         public var tokens: Int
         /// Bits of a stored value.
         public var bits: Int
@@ -74,8 +74,8 @@ public struct TargetVerification: Sendable {
         public var withinOneCoarseStep: Double
         /// Signal to difference, in decibels of power; infinite where equal.
         public var signalToNoise: Double
-        /// Of logits: the positions whose best token is the integer graph's.
-        public var equalBestTokens: Int?
+        /// Of logits: the positions, and those whose best token is the integer graph's.
+        public var bestTokens: (positions: Int, equal: Int)?
     }
 
     /// What executed the exported program.
@@ -128,9 +128,9 @@ public struct TargetVerification: Sendable {
 
     /// The share of positions at which the exported head, given the integer graph's own tensors, has the integer graph's best token.
     public var headAgreement: Double? {
-        let heads = rows.filter { $0.equalBestTokens != nil }
-        let positions = heads.reduce(0) { $0 + $1.tokens }
-        return positions == 0 ? nil : Double(heads.reduce(0) { $0 + ($1.equalBestTokens ?? 0) }) / Double(positions)
+        let heads = rows.compactMap(\.bestTokens)
+        let positions = heads.reduce(0) { $0 + $1.positions }
+        return positions == 0 ? nil : Double(heads.reduce(0) { $0 + $1.equal }) / Double(positions)
     }
 
     /// The largest difference at 8 bit.
@@ -191,15 +191,15 @@ public struct TargetVerification: Sendable {
             parts.insert(ProgramPart(embeds: true, layers: 0..<0, hasHead: false), at: 0)
             parts.append(ProgramPart(embeds: false, layers: 0..<0, hasHead: true))
         }
-        // A chunk behind as many tokens, and the single step behind both.
-        let steps = [
-            (start: half, count: half), (start: half * 2 - 1, count: 1),
-        ]
-        for step in steps {
-            let observed = try Observation(program, tokens: tokens, start: step.start, count: step.count)
-            let shape = StaticShape(tokens: step.count, context: step.start + step.count)
+        // A chunk behind as many tokens, and single steps at some of the chunk's places.
+        let places = (1...min(Self.singleSteps, half)).map { half - 1 + half * $0 / min(Self.singleSteps, half) }
+        for (starts, count) in [([half], half), (places, 1)] {
+            let observed = try starts.map { start throws(DyadError) in
+                try Observation(program, tokens: tokens, start: start, count: count)
+            }
+            let shape = StaticShape(tokens: count, context: half * 2)
             for (index, part) in parts.enumerated() {
-                progress("\(library.rawValue), \(step.count) tokens: part \(index + 1)/\(parts.count)")
+                progress("\(library.rawValue), \(count) tokens: part \(index + 1)/\(parts.count)")
                 let (file, exported) = try library.write(
                     part, of: program, shape: shape, observing: true, to: folder)
                 // A process for each, so that nothing a library keeps of one graph can touch the next.
@@ -221,6 +221,9 @@ public struct TargetVerification: Sendable {
         }
         return result
     }
+
+    /// Single steps that are compared: one token's values are too few for a share of a layer's.
+    private static let singleSteps = 8
 
     /// The integer graph's own tensors of a step, and its caches before it.
     struct Observation {
@@ -274,25 +277,38 @@ public struct TargetVerification: Sendable {
 
     private static func compare(
         _ program: IntegerProgram, _ part: ProgramPart, _ exported: StaticGraph, _ shape: StaticShape,
-        _ observed: Observation, _ worker: TargetWorker
+        _ observed: [Observation], _ worker: TargetWorker
     ) throws(DyadError) -> [Row] {
-        let inputs = try observed.inputs(of: exported, program, shape)
         let names = exported.outputs.map { exported.values[$0].name }
-        let (outputs, _) = try worker.run(inputs, outputs: names)
+        var pairs: [String: (expected: [Int32], bytes: [UInt8])] = [:]
+        for step in observed {
+            let (outputs, _) = try worker.run(try step.inputs(of: exported, program, shape), outputs: names)
+            let isFull = step.start + step.tokens.count == shape.context
+            for (name, bytes) in outputs {
+                guard let expected = step.tensors[name],
+                    // Rows of scores have columns that are not filled yet, and not in the integer graph.
+                    isFull || program.graph.tensors.first(where: { $0.name == name })?.shape.contains(.context) == false
+                else { continue }
+                pairs[name, default: ([], [])].expected += expected
+                pairs[name, default: ([], [])].bytes += bytes
+            }
+        }
         var rows: [Row] = []
         let leaving = part.outputs(of: program.graph)
         for id in exported.outputs {
             let value = exported.values[id]
             guard let number = program.graph.tensors.firstIndex(where: { $0.name == value.name }),
-                let expected = observed.tensors[value.name], let bytes = outputs[value.name]
+                let (expected, bytes) = pairs[value.name]
             else { continue }
             let name = part.embeds ? "embedding" : part.hasHead ? "head" : "layers.\(part.layers.lowerBound)"
             var row = row(
                 program.graph.tensors[number], expected, value, value.integers(bytes), part: name, tokens: shape.tokens)
             row.isOutput = leaving.contains(number)
             if case .logits(let head)? = program.graph.operations.last?.kind, head.output == number {
-                row.equalBestTokens = equalBestTokens(
-                    expected, value.integers(bytes), width: program.graph.vocabularySize)
+                let width = program.graph.vocabularySize
+                row.bestTokens = (
+                    expected.count / width, equalBestTokens(expected, value.integers(bytes), width: width)
+                )
             }
             rows.append(row)
         }

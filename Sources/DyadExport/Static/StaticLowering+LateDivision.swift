@@ -39,9 +39,12 @@ extension StaticLowering {
             .exponential, [distance], shape, .quantized(.u8, Encoding(scale: 1 / 255, zeroPoint: 0)),
             suffix: "exponentials")
 
-        let logarithms = builder.node(.logarithm, [exponentials], shape, Self.logarithm, suffix: "logarithms")
-        // What has no logarithm is told from the exponentials themselves: with only the logarithm to read them HTP fuses both, and nothing
-        // is rounded to 8 bits.
+        // HTP fuses a logarithm of an exponential, and nothing is rounded to 8 bits. Here a maximum stands between them, of 1/255: an exponential
+        // of 0 has no logarithm, and is left out by the comparison.
+        let one = builder.constant("\(builder.origin).one", [1], builder.type(exponentials), [UInt8(1)])
+        let positive = builder.node(
+            .maximum, [exponentials, one], shape, builder.type(exponentials), suffix: "positive")
+        let logarithms = builder.node(.logarithm, [positive], shape, Self.logarithm, suffix: "logarithms")
         let zero = builder.constant("\(builder.origin).zero", [1], builder.type(exponentials), [UInt8(0)])
         let nothing = builder.constant("\(builder.origin).nothing", [1], Self.logarithm, [UInt16(0)])
         let counts = builder.node(.greater, [exponentials, zero], shape, .condition, suffix: "counts")
