@@ -39,8 +39,8 @@ extension StaticLowering {
             .exponential, [distance], shape, .quantized(.u8, Encoding(scale: 1 / 255, zeroPoint: 0)),
             suffix: "exponentials")
 
-        // HTP fuses a logarithm of an exponential, and nothing is rounded to 8 bits. Here a maximum stands between them, of 1/255: an exponential
-        // of 0 has no logarithm, and is left out by the comparison.
+        // A logarithm right behind an exponential is fused with it on HTP, and nothing is rounded to 8 bits: a maximum stands between them. What it
+        // makes of an exponential of 0 is left out by the comparison.
         let one = builder.constant("\(builder.origin).one", [1], builder.type(exponentials), [UInt8(1)])
         let positive = builder.node(
             .maximum, [exponentials, one], shape, builder.type(exponentials), suffix: "positive")
