@@ -234,7 +234,7 @@ struct StaticLowering {
     private mutating func quantizedGain(_ name: String, _ gains: [Float]) throws(DyadError) -> ValueID {
         let (low, high) = (min(0, gains.min() ?? 0), max(0, gains.max() ?? 0))
         let scale = (high - low) / 65535
-        guard scale.isFinite, scale >= .leastNormalMagnitude else {
+        guard gains.allSatisfy(\.isFinite), scale.isFinite, scale >= .leastNormalMagnitude else {
             throw unsupported("gains from \(low) to \(high)", "finite gains that are not all zero")
         }
         let zeroPoint = Int32((-low / scale).rounded())
