@@ -207,6 +207,27 @@ import Testing
         #expect(Array(results[0].suffix(program.graph.vocabularySize)) == results[1])
     }
 
+    /// HTP's 16-bit gains need a range: an error says so, naming the norm, where it has none.
+    @Test(arguments: [[Float.nan, 1], [1, .infinity], [-3e38, 3e38], [0, 0]])
+    func gainsWithoutARangeAreRefusedOnHTP(gains: [Float]) throws {
+        let program = DecoderShape().program(seed: 5)
+        var damaged = program
+        var norm = ""
+        for operation in program.graph.operations {
+            guard case .rmsNorm(let o) = operation.kind, let gain = o.gain, norm.isEmpty else { continue }
+            norm = operation.name
+            let repeated: [Float] = (0..<o.size).map { gains[$0 % 2] }
+            damaged.constants[gain] = ConstantData(repeated.withUnsafeBytes { Array($0) })
+        }
+        try #require(!norm.isEmpty)
+        let shape = StaticShape(tokens: 2, context: 8), whole = ProgramPart.whole(of: program.graph)
+        _ = try StaticLowering.lower(program, part: whole, shape: shape, for: .sm8650)
+        let error = #expect(throws: DyadError.self) {
+            _ = try StaticLowering.lower(damaged, part: whole, shape: shape, for: .sm8650)
+        }
+        #expect(error?.reason == .unsupported && error?.subject == norm)
+    }
+
     @Test func shapesThatCannotBeAreRefused() {
         let program = DecoderShape().program(seed: 1)
         for shape in [StaticShape(tokens: 0, context: 8), .init(tokens: 9, context: 8), .init(tokens: 1, context: 41)] {
