@@ -197,7 +197,7 @@ public struct Recipe: Equatable, Sendable {
             public var activations = 0.0
             /// The logits of the shares to which rows are clipped.
             public var clipping = 0.0
-            /// The logarithms of the weights' row scales (learned rounding only).
+            /// The logarithms of the weights' row scales; the integers stay, or are learnt beside them (``rounding``).
             public var weightScales = 0.0
             /// The latent weights of learned rounding, in units of the row's range.
             public var rounding = 0.0
@@ -219,6 +219,9 @@ public struct Recipe: Equatable, Sendable {
 
         /// Whether equivalent transforms are learnt.
         var learnsTransforms: Bool { rates.scalings > 0 || rates.rotations > 0 }
+
+        /// Whether weights are rounded to nearest on clipped ranges as it learns, whatever calibration made of them.
+        var clipsWeights: Bool { quantizesWeights && (rates.clipping > 0 || learnsTransforms) }
     }
 
     /// Creates a recipe that quantises with nearest rounding and no transform.

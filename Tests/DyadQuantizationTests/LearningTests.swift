@@ -82,6 +82,60 @@ import Testing
         }
     }
 
+    /// Every pair of linears whose channels may be scaled against each other is, by learnt factors, and only it.
+    @Test(arguments: [
+        (Recipe.Smoothing.Site.norms, [WeightKey.Weight.qWeight, .kWeight, .vWeight, .gateWeight, .upWeight]),
+        (.upDown, [.upWeight, .downWeight]), (.valueOutput, [.vWeight, .oWeight]), (.queryKey, [.qWeight, .kWeight]),
+    ]) func learntScalingsChangeTheirWeights(site: Recipe.Smoothing.Site, changed: [WeightKey.Weight]) throws {
+        let test = try Case()
+        let problem = try test.problem { ($0.rates.scalings, $0.scalings) = (1, [site]) }
+        try disturb(problem, by: 0.2)
+        let folded = try problem.folded.copy()
+        try problem.fold(into: folded)
+        for key in test.folded.weights.linearKeys(layer: 1) {
+            let (now, then) = (try #require(folded.weights[key]), try #require(test.folded.weights[key]))
+            #expect(try (difference(now, then) > 1e-3) == changed.contains(key.weight), "\(key.name)")
+        }
+    }
+
+    /// Gradients of a clipped weight against differences in float64, where what rounding adds is held: whole for the float weight, the
+    /// largest of a row (which carries the scale) included, and damped by LSQ's factor for the clipping.
+    @Test func clippedWeightsHaveTheirGradients() throws {
+        var random = Gaussian(seed: 31)
+        let (rows, columns, logit) = (2, 9, 0.8)
+        let values = random.values([rows, columns], deviation: 1).map(Double.init)
+        let upstream = random.values([rows, columns], deviation: 1).map(Double.init)
+        func scale(_ w: [Double], _ u: Double, _ row: Int) -> Double {
+            (w[(row * columns)..<((row + 1) * columns)].map(abs).max() ?? 0) / (1 + exp(-u)) / 7
+        }
+        let fixed = values.indices.map { values[$0] / scale(values, logit, $0 / columns) }
+        #expect(fixed.contains { abs($0) > 7.5 }, "some values are clipped")
+        func loss(_ w: [Double], _ u: Double) -> Double {
+            w.indices.reduce(0) { sum, i in
+                let s = scale(w, u, i / columns)
+                let value =
+                    abs(fixed[i]) < 7.5
+                    ? w[i] + s * ((fixed[i] + 0.5).rounded(.down) - fixed[i]) : (fixed[i] > 0 ? 7 : -7) * s
+                return sum + upstream[i] * value
+            }
+        }
+        let weight = try Tensor(values.map(Float.init), shape: [rows, columns]).requiresGrad(true)
+        let clipped = try ClippedWeight(rows: rows, bits: 4, start: logit)
+        try clipped.quantized(weight).backward(
+            gradient: try Tensor(upstream.map(Float.init), shape: [rows, columns]))
+        let found = try #require(try weight.grad()).toArray(Float.self)
+        let step = 1e-6
+        for i in values.indices {
+            var (more, less) = (values, values)
+            (more[i], less[i]) = (values[i] + step, values[i] - step)
+            let expected = (loss(more, logit) - loss(less, logit)) / (2 * step)
+            #expect(abs(Double(found[i]) - expected) < 1e-4, "\(i)")
+        }
+        let slope = (loss(values, logit + step) - loss(values, logit - step)) / (2 * step)
+        let logits = try #require(try clipped.parameters[0].tensor.grad()).toArray(Float.self)
+        #expect(abs(Double(logits.reduce(0, +)) - slope / (9 * 7.0).squareRoot()) < 1e-4)
+    }
+
     /// Before and after folding, the quantised network puts out the same (conformance check 3 of MobileQuant).
     @Test func foldingKeepsTheQuantisedOutput() throws {
         let test = try Case(bits: 8)
@@ -325,11 +379,33 @@ import Testing
         #expect(outcome.result.vectors.isEmpty)
     }
 
-    @Test func aStageThatDivergesIsRolledBack() throws {
+    /// Whatever diverges, calibration's integers and encodings come back: by a loss that grows, by one that is not a number.
+    @Test(arguments: [
+        (Recipe.Learning.Objective.logits, LearnableParameter.Kind.weightScales, 9.0), (.logits, .weightScales, 1e30),
+        (.logits, .activations, 1e30), (.logits, .clipping, 1e30), (.block, .clipping, 1e30),
+        (.block, .activations, 1e30),
+        (.block, .activations, 9),
+    ]) func aStageThatDivergesIsRolledBack(
+        objective: Recipe.Learning.Objective, kind: LearnableParameter.Kind, rate: Double
+    ) throws {
         let test = try Case()
-        let outcome = try learner(test) { ($0.rates.weightScales, $0.steps) = (9, 6) }.run(test.folded, test.result)
-        #expect(outcome.result.encodings == test.result.encodings)
-        for (key, weight) in test.result.weights { #expect(outcome.result.weights[key]?.integers == weight.integers) }
+        let outcome = try learner(test) {
+            ($0.objective, $0.steps, $0.rates) = (objective, 6, Recipe.Learning.Rates())
+            switch kind {
+            case .weightScales: $0.rates.weightScales = rate
+            case .clipping: $0.rates.clipping = rate
+            default: $0.rates.activations = rate
+            }
+        }.run(test.folded, test.result)
+        // Block by block, ranges of 16-bit tensors are measured again behind what other blocks became.
+        for (key, encoding) in test.result.encodings where test.result.types[key] != .u16 {
+            #expect(outcome.result.encodings[key] == encoding)
+        }
+        if objective != .block { #expect(outcome.result.encodings == test.result.encodings) }
+        for (key, weight) in test.result.weights {
+            #expect(outcome.result.weights[key]?.integers == weight.integers)
+            #expect(outcome.result.weights[key]?.scales == weight.scales)
+        }
     }
 
     @Test func recipesOfStagesAreReadAndChecked() throws {

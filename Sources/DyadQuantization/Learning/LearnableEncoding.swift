@@ -13,6 +13,8 @@ final class LearnableEncoding {
     private let values: [Tensor]
     private let grid: Grid
     private let initial: Encoding
+    /// What a scale may become, however far a step leaps.
+    private static let scales: ClosedRange<Float> = 1e-12...1e12
 
     /// Creates parameters around an encoding of a u8 grid.
     init(_ initial: Encoding, grid: Grid) throws(DyadError) {
@@ -30,15 +32,18 @@ final class LearnableEncoding {
     /// Scale and zero point as functions of the parameters.
     private func steps() throws(DyadError) -> (scale: Tensor, zeroPoint: Tensor) {
         guard grid == .unsigned8 else {
-            return (try values[0].exp() * initial.scale, try Tensor(scalar: Float(initial.zeroPoint)))
+            return (
+                try (values[0].exp() * initial.scale).clamp(Self.scales.lowerBound, Self.scales.upperBound),
+                try Tensor(scalar: Float(initial.zeroPoint))
+            )
         }
         let width = 255 * initial.scale
         let low = try (values[0] * width - initial.scale * Float(initial.zeroPoint)).clamp(nil, 0)
         let high = try (values[1] * width + initial.scale * Float(255 - initial.zeroPoint)).clamp(0, nil)
-        let scale = try ((high - low) / 255).clamp(Float(1e-12), nil)
+        let scale = try ((high - low) / 255).clamp(Self.scales.lowerBound, Self.scales.upperBound)
         let exact = try -low / scale
         // The value is the integer, the gradient that of the exact quotient.
-        let zeroPoint = try (exact - exact.detach()) + exact.detach().round()
+        let zeroPoint = try (exact - exact.detach()) + exact.detach().round().clamp(0, 255)
         return (scale, zeroPoint)
     }
 

@@ -45,20 +45,22 @@ final class ClippedWeight: LearnableWeight {
         logit = try Tensor.full([rows, 1], start).requiresGrad(true)
     }
 
-    private func scales(_ w: Tensor) throws(DyadError) -> Tensor {
+    private func scales(_ logit: Tensor, _ w: Tensor) throws(DyadError) -> Tensor {
         try (logit.sigmoid() * w.abs().amax([1], keepDim: true) / Double(largest)).clamp(Float(1e-30), nil).reshape([-1]
         )
     }
 
+    /// LSQ's factor is for the clipping alone: what transforms do to the largest weight has its whole gradient.
     func quantized(_ w: Tensor) throws(DyadError) -> Tensor {
-        try w.fakeQuantize(
-            scale: scales(w), range: -largest...largest, axis: 0,
-            gradientFactor: 1 / (Double(try w.size(1)) * Double(largest)).squareRoot())
+        let factor = 1 / (Double(try w.size(1)) * Double(largest)).squareRoot()
+        let fixed = try logit.detach()
+        let damped = try fixed + (logit - fixed) * factor
+        return try w.fakeQuantize(scale: scales(damped, w), range: -largest...largest, axis: 0)
     }
 
     func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight {
         try withNoGrad { () throws(DyadError) in
-            let scales = try scales(w)
+            let scales = try scales(logit, w)
             let steps = try (w / scales.unsqueeze(1) + 0.5).floor().clamp(-largest, largest)
             return QuantizedWeight(
                 rows: try w.size(0), columns: try w.size(1), bits: bits, integers: try steps.toArray(Int8.self),

@@ -40,6 +40,15 @@ struct Learner {
         try BatchOrder(count: count, batch: stage.batch, seed: seed &+ UInt64(index))
     }
 
+    /// What a stage must not make worse: the network as calibration left it, with nothing to learn. Only where weights are clipped is
+    /// that another network than the one learning starts from.
+    private func unchanged(_ folded: Decoder, _ start: Calibrator.Result, layer: Int? = nil) throws -> LearningProblem {
+        var stage = stage
+        stage.rates = Recipe.Learning.Rates()
+        return try LearningProblem(
+            stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+    }
+
     // MARK: The whole network
 
     private func runNetwork(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
@@ -49,7 +58,7 @@ struct Learner {
         let check = stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)).map {
             windows[$0]
         }
-        let before = try network.value(check)
+        let before = try (stage.clipsWeights ? NetworkLoss(try unchanged(folded, start)) : network).value(check)
         let loop = LearningLoop(problem: problem, name: "stage-\(index)", run: run, progress: progress)
         let finished = try loop.run(order: try batches(of: windows.count), phase: "learn", of: 1) { batch, step in
             try network.backward(batch.map { windows[$0] }, step: step)
@@ -64,7 +73,10 @@ struct Learner {
                 note: "rolled back: the loss on check windows went from \(before) to \(after)")
             return Outcome(folded: folded, result: start)
         }
-        run?.log(["stage": .integer(index), "before": .measured(before), "after": .measured(after)])
+        run?.log([
+            "stage": .integer(index), "before": .measured(before), "after": .measured(after),
+            "orthogonality_error": .measured(try problem.visitor.orthogonalityError()),
+        ])
         var result = start
         try problem.store(in: &result)
         try problem.measureWideRanges(&result) { observer in
@@ -97,8 +109,10 @@ struct Learner {
             let problem = try LearningProblem(
                 stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
             let block = BlockLoss(problem: problem, layer: layer, inputs: inputs, targets: targets)
+            let calibrated = try unchanged(folded, start, layer: layer)
             let check = Array(stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)))
-            let before = try block.value(check)
+            let before = try BlockLoss(problem: calibrated, layer: layer, inputs: inputs, targets: targets)
+                .value(check)
             let loop = LearningLoop(
                 problem: problem, name: "stage-\(index)-block-\(layer)", run: run, progress: progress)
             let finished = try loop.run(
@@ -116,8 +130,7 @@ struct Learner {
                 progress?.update(
                     phase: "learn", completed: layer + 1, total: folded.configuration.layerCount,
                     note: "block \(layer) rolled back: its error went from \(before) to \(after)")
-                used = try LearningProblem(
-                    stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+                used = calibrated
             }
             try used.store(in: &outcome.result)
             let learnt = try used.folded.copy()

@@ -10,7 +10,7 @@ struct LearningLoop {
     let run: RunDirectory?
     let progress: ProgressReporter?
 
-    /// Takes the stage's steps; false when a loss was not finite and the parameters are worthless.
+    /// Takes the stage's steps; false when a loss or a parameter was not finite and all of them are worthless.
     ///
     /// - Parameter loss: adds the gradients of a batch of window numbers and returns its loss.
     func run(
@@ -36,6 +36,9 @@ struct LearningLoop {
             for index in highest.indices { optimizer.groups[index].learningRate = highest[index] * factor }
             try optimizer.step()
             try optimizer.zeroGrad()
+            guard try parameters.allSatisfy({ try $0.tensor.sum(dtype: .float64).item().isFinite }) else {
+                return false
+            }
             recent.add(value)
             run?.log(["part": .string(name), "step": .integer(step), "loss": .measured(value)])
             progress?.update(

@@ -47,7 +47,7 @@ struct LearningProblem {
                     weights[key] = try LatentWeight(rounded, float: float)
                 } else if stage.rates.weightScales > 0 {
                     weights[key] = try ScaledWeight(rounded)
-                } else if stage.rates.clipping > 0 || stage.learnsTransforms {
+                } else if stage.clipsWeights {
                     weights[key] = try ClippedWeight(rows: rounded.rows, bits: rounded.bits)
                 } else {
                     weights[key] = try FixedWeight(rounded)

@@ -33,6 +33,12 @@ final class LearningVisitor: SiteVisitor {
         (self.vectors, self.transforms, self.residual) = (vectors, transforms, residual)
     }
 
+    /// The largest max |RᵀR − I| of all learnt rotations; 0 without any.
+    func orthogonalityError() throws -> Double {
+        let rotations = transforms.compactMap { $0 as? LearnableRotation } + [residual].compactMap { $0 }
+        return try rotations.map { try $0.orthogonalityError() }.max() ?? 0
+    }
+
     /// All parameters in a fixed order (dictionaries have none).
     var parameters: [LearnableParameter] {
         var result: [LearnableParameter] = []
