@@ -72,6 +72,8 @@ public struct ExportManifest {
     let target: ExportTarget
     let source: ExportSource
     let graphs: [ExportPiece]
+    /// Tokens of the constant prefix.
+    let prefixCount: Int
     private let path: String
     /// What the manifest says of each graph.
     private let entries: [JSONValue]
@@ -88,8 +90,9 @@ public struct ExportManifest {
             expected: "the manifest that dyad export writes", remedy: "Export the program again.")
         guard let target = document["target"]?.string.flatMap(ExportTarget.init(rawValue:)),
             let name = document["source"]?.string, let sha256 = document["source_sha256"]?.string,
-            let entries = document["graphs"]?.array
+            let entries = document["graphs"]?.array, let prefix = document["prefix_tokens"]?.array
         else { throw malformed }
+        prefixCount = prefix.count
         (self.target, source) = (target, ExportSource(name: name, sha256: sha256))
         var graphs: [ExportPiece] = []
         for entry in entries {
@@ -104,6 +107,52 @@ public struct ExportManifest {
                     part: ProgramPart(embeds: embeds, layers: first..<end, hasHead: hasHead)))
         }
         (self.graphs, self.path, self.entries) = (graphs, path, entries)
+    }
+
+    /// An input or output of a graph.
+    struct Port {
+        var name: String
+        var shape: [Int]
+        /// `bool`, `f32` or an integer type.
+        var type: String
+        var encoding: Encoding
+
+        var byteCount: Int { shape.reduce(width, *) }
+        private var width: Int { type == "bool" ? 1 : IntegerType(rawValue: type).map { $0.bitWidth / 8 } ?? 4 }
+
+        /// The real values of raw integers.
+        func reals(_ bytes: [UInt8]) -> [Float] {
+            let integers =
+                IntegerType(rawValue: type).map { type in
+                    StaticGraph.Value(name: name, shape: shape, type: .quantized(type, encoding)).integers(bytes)
+                } ?? []
+            return integers.map { Float($0 - encoding.zeroPoint) * encoding.scale }
+        }
+    }
+
+    /// What the host of graph `index` gives and gets.
+    func interface(at index: Int) throws(DyadError) -> (inputs: [Port], outputs: [Port]) {
+        func ports(_ key: String) throws(DyadError) -> [Port] {
+            var ports: [Port] = []
+            for entry in entries[index].object?[key]?.array ?? [] {
+                let shape = entry.object?["shape"]?.array?.compactMap(\.integer) ?? []
+                guard let object = entry.object, let name = object["name"]?.string, let type = object["type"]?.string,
+                    shape.count == object["shape"]?.array?.count, shape.allSatisfy({ (0..<1 << 24).contains($0) }),
+                    shape.reduce(1.0, { $0 * Double($1) }) < 0x1p40
+                else {
+                    throw DyadError(
+                        .malformed, file: path, subject: graphs[index].file, found: "\(key) without name, shape or type",
+                        expected: "what dyad export writes", remedy: "Export the program again.")
+                }
+                let zeroPoint = object["zero_point"]?.integer.flatMap(Int32.init(exactly:)) ?? 0
+                ports.append(
+                    Port(
+                        name: name, shape: shape, type: type,
+                        encoding: Encoding(scale: Float(object["scale"]?.double ?? 1), zeroPoint: zeroPoint)))
+            }
+            return ports
+        }
+        return (try ports("inputs"), try ports("outputs"))
     }
 
     /// Checks that the graphs are a whole program, prefill chunks and single steps or the latter alone.

@@ -36,13 +36,7 @@ public struct StepInputs {
         case "token_ids": return Self.raw(tokens)
         case "position_ids": return Self.raw((0..<shape.tokens).map { Int32(prefix + start + $0) })
         case "logit_row": return Self.raw([Int32(shape.tokens - 1)])
-        case "visible":
-            return (0..<shape.tokens).flatMap { row in
-                (0..<prefix + shape.context).map { column in
-                    let own = column - prefix - shape.past
-                    return own >= 0 ? (own <= row ? 1 : 0) : column < prefix + start ? 1 : 0
-                }
-            }
+        case "visible": return Self.visible(shape, prefix: prefix, start: start)
         default:
             if let cache = program.graph.caches.first(where: { "\($0.name).past" == input.name }),
                 let rows = rows(cache)
@@ -58,6 +52,16 @@ public struct StepInputs {
                     expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
             }
             return Self.raw(offset == 0 ? values : values.map { $0 - offset }, as: type)
+        }
+    }
+
+    /// `[1, 1, tokens, prefix + context]`: what each token of a step behind `start` others sees.
+    static func visible(_ shape: StaticShape, prefix: Int, start: Int) -> [UInt8] {
+        (0..<shape.tokens).flatMap { row in
+            (0..<prefix + shape.context).map { column in
+                let own = column - prefix - shape.past
+                return own >= 0 ? (own <= row ? 1 : 0) : column < prefix + start ? 1 : 0
+            }
         }
     }
 

@@ -29,8 +29,12 @@ struct Verify: ParsableCommand {
     @Option(help: "Tokens of a window.") var context = 256
     @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 64
     @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
-    @Option(help: "Also check that this folder, written by dyad export, still says what the program says.")
-    var exported: String?
+    @Option(
+        help: """
+            Also check that this folder, written by dyad export, still says what the program says; with a vendor's library also run \
+            its own files, prefill chunks and then single steps.
+            """) var exported: String?
+    @Option(help: "Single steps of an exported folder to run.") var steps = 16
     @Option(help: "Also write the comparison with a vendor's library as a page.") var html: String?
     @Flag(help: "Print one JSON document.") var json = false
 
@@ -41,6 +45,7 @@ struct Verify: ParsableCommand {
         }
         for (name, value, least) in [
             ("--chunk", chunk, 1), ("--context", context, 2), ("--windows", windows, 0), ("--layers", layers ?? 1, 1),
+            ("--steps", steps, 1),
         ] where value < least {
             throw DyadError(
                 .usage, subject: name, found: "\(value)", expected: "at least \(least)", remedy: "Leave the option out."
@@ -102,10 +107,20 @@ struct Verify: ParsableCommand {
         (options.chunk, options.context) = (chunk, context)
         options.windows = isChained ? min(windows, ids.count / context) : 0
         options.layers = layers.map { 0..<min($0, loaded.graph.layerCount) }
+        (options.exported, options.steps) = (exported, steps)
+        if let html {
+            // That a page cannot be written is better known before hours of work.
+            try AtomicFile.write(html + ".probe", text: "")
+            unlink(html + ".probe")
+        }
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)
         }
+        try show(result)
         if let html { try AtomicFile.write(html, text: result.page(of: program)) }
+    }
+
+    private func show(_ result: TargetVerification) throws {
         guard !json else { return try Terminal.print(result.json().text()) }
         for row in result.rows {
             let figures = String(
@@ -116,8 +131,8 @@ struct Verify: ParsableCommand {
         try Terminal.print("8-bit tensors, each part fed the integer graph's own:")
         for layer in result.layers {
             let figures = String(
-                format: "max %.0f  mean %.4f  within two %.3f %%", layer.maximumSteps, layer.meanSteps,
-                layer.withinTwoSteps * 100)
+                format: "max %.0f  mean %.4f  within two %.3f %%  %.1f dB", layer.maximumSteps, layer.meanSteps,
+                layer.withinTwoSteps * 100, layer.signalToNoise)
             try Terminal.print("\(figures)  \(layer.tokens) tokens  \(layer.part)")
         }
         try Terminal.print(
@@ -133,6 +148,12 @@ struct Verify: ParsableCommand {
                     format: "chained: perplexity %.3f, integer graph %.3f; argmax agreement %.2f %%; KL %.5f",
                     target.perplexity, integer.perplexity, (target.comparison?.top1Agreement ?? 0) * 100,
                     target.comparison?.meanKL ?? 0))
+        }
+        if let run = result.exported {
+            try Terminal.print(
+                "\(run.files.joined(separator: ", ")): \(run.prefilled) tokens in prefill chunks, then \(run.steps) single steps; "
+                    + "the best token is the same in \(run.equalBestTokens) of \(run.positions), logits "
+                    + String(format: "%.1f dB", run.signalToNoise))
         }
     }
 }

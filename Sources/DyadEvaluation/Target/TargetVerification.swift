@@ -88,6 +88,8 @@ public struct TargetVerification: Sendable {
     public var integer: PerplexityResult?
     /// See ``integer``.
     public var target: PerplexityResult?
+    /// The files of an exported folder on the same text; nil without one.
+    public var exported: ExportedRun?
 
     /// The 8-bit tensors of one part in one step, taken together.
     public struct Layer: Sendable {
@@ -159,6 +161,10 @@ public struct TargetVerification: Sendable {
         public var context = 256
         /// Windows of the chained comparison.
         public var windows = 4
+        /// A folder of `dyad export` whose files are run one behind the other.
+        public var exported: String?
+        /// Single steps that run behind its prefill chunks.
+        public var steps = 16
 
         /// The defaults.
         public init() {}
@@ -218,6 +224,10 @@ public struct TargetVerification: Sendable {
             result.target = try measurement.measure([target], reference: integer, tokens: tokens) {
                 progress("\(library.rawValue): \(Int($0 * 100)) % of the text")
             }.first
+        }
+        if let folder = options.exported {
+            result.exported = try ExportedRun.run(
+                folder, of: program, in: library, tokens: tokens, steps: options.steps, progress: progress)
         }
         return result
     }
@@ -366,7 +376,7 @@ extension TargetVerification {
     /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own),
     /// `outputs_within_one_coarse_lsb` (the worst layer's outputs, 16-bit ones in steps of 8 bits), `sqnr_db` (the worst),
     /// `head_argmax_agreement` (the head's best tokens, fed likewise), of
-    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `cpu_fallback`; `layers`, and `rows` for the tensors.
+    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `exported_run` of a folder's own files; `cpu_fallback`; `layers`, and `rows` for the tensors.
     public func json() -> JSONValue {
         let list = rows.map { row in
             JSONValue.object(
@@ -411,6 +421,7 @@ extension TargetVerification {
                 object["mean_kl"] = .measured(comparison.meanKL)
             }
         }
+        if let exported { object["exported_run"] = exported.json }
         object["layers"] = .array(parts)
         object["rows"] = .array(list)
         return .object(object)
