@@ -188,6 +188,17 @@ public struct ExportManifest {
         unlink("\(path)/manifest.json")
     }
 
+    /// Gives a finished file its name.
+    ///
+    /// - Throws: ``DyadError`` `cannotWrite`.
+    public static func rename(_ partial: String, to path: String) throws(DyadError) {
+        guard Foundation.rename(partial, path) == 0 else {
+            throw DyadError(
+                .cannotWrite, file: path, found: String(cString: strerror(errno)), expected: "to be renamed",
+                remedy: "Name a folder where you may write.")
+        }
+    }
+
     /// Makes a folder, and those above it.
     ///
     /// - Throws: ``DyadError`` `cannotWrite`.

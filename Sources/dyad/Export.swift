@@ -76,10 +76,19 @@ struct Export: ParsableCommand {
             case .onnxruntime, .sm8650, .sm8750: ONNXExporter(plan)
             }
         let report = try exporter.export(loaded, from: try ExportSource(path: program), to: output)
-        let binaries =
-            format == .qnn ? try ContextBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
-        let compiled =
-            target == .ethosU85 ? try EthosBinary.compile(report, in: output, for: target) { Terminal.note($0) } : []
+        var binaries: [ContextBinary] = [], compiled: [EthosBinary] = []
+        do {
+            if format == .qnn {
+                binaries = try ContextBinary.compile(report, in: output, for: target) { Terminal.note($0) }
+            }
+            if target == .ethosU85 {
+                compiled = try EthosBinary.compile(report, in: output, for: target) { Terminal.note($0) }
+            }
+        } catch {
+            guard error.reason == .missing else { throw error }
+            // The folder is whole without them.
+            Terminal.note("not compiled: \(error)")
+        }
         try show(report, binaries, compiled)
     }
 

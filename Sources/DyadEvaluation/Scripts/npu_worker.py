@@ -33,9 +33,12 @@ class Missing(Exception):
 
 
 def package(name):
+    module = name.replace("-", "_")
     try:
-        return __import__(name.replace("-", "_"))
-    except ImportError:
+        return __import__(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise  # it is there, and lacks something itself
         raise Missing(name) from None
 
 
@@ -68,7 +71,9 @@ class LiteRT:
     def __init__(self, model):
         try:
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("ai_edge_litert"):
+                raise
             raise Missing("ai-edge-litert") from None
         # Without delegates: XNNPack computes some integer operations in another way.
         self.interpreter = Interpreter(model, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)

@@ -31,8 +31,9 @@ public struct ContextBinary: Sendable {
         func name(_ graph: ExportReport.Graph) -> String {
             graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
         }
-        // Binaries of an earlier export must not pass for this one's where compiling ends early.
-        for graph in report.graphs { unlink("\(folder)/\(name(graph))") }
+        // Binaries of an earlier export must not pass for this one's, of other parts or where compiling ends early.
+        for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        where file.hasSuffix(".\(target.rawValue).onnx") { unlink("\(folder)/\(file)") }
         var binaries: [ContextBinary] = []
         for graph in report.graphs {
             progress("\(graph.file): compiling for \(target.rawValue)")
@@ -48,11 +49,7 @@ public struct ContextBinary: Sendable {
                     found: made.chips.isEmpty ? "none named" : made.chips.joined(separator: ", "), expected: expected,
                     remedy: "Use the version of onnxruntime-qnn that scripts/npu-requirements.txt names.")
             }
-            guard rename(partial, path) == 0 else {
-                throw DyadError(
-                    .cannotWrite, file: path, found: String(cString: strerror(errno)), expected: "to be renamed",
-                    remedy: "Name a folder where you may write.")
-            }
+            try ExportManifest.rename(partial, to: path)
             binaries.append(ContextBinary(file: file, bytes: made.bytes, chip: expected, seconds: made.seconds))
         }
         return binaries

@@ -1,5 +1,6 @@
 import DyadExport
 import DyadFormats
+import Foundation
 
 /// A graph compiled by vela for an Arm Ethos-U. It was not executed: no simulator of Ethos-U is at hand.
 public struct EthosBinary: Sendable {
@@ -21,10 +22,19 @@ public struct EthosBinary: Sendable {
         _ report: ExportReport, in folder: String, for target: ExportTarget, progress: (String) -> Void = { _ in }
     ) throws(DyadError) -> [EthosBinary] {
         let worker = try TargetWorker(TargetWorker.Library(name: "vela"))
+        // Binaries of an earlier export must not pass for this one's, of other parts or where compiling ends early.
+        for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where file.hasSuffix("_vela.tflite") {
+            unlink("\(folder)/\(file)")
+        }
+        let partial = "\(folder)/partial-vela"
+        defer { try? FileManager.default.removeItem(atPath: partial) }
         var binaries: [EthosBinary] = []
         for graph in report.graphs {
             progress("\(graph.file): compiling for \(target.rawValue)")
-            binaries.append(try worker.vela("\(folder)/\(graph.file)", to: folder, accelerator: target.rawValue))
+            try? FileManager.default.removeItem(atPath: partial)
+            let binary = try worker.vela("\(folder)/\(graph.file)", to: partial, accelerator: target.rawValue)
+            try ExportManifest.rename("\(partial)/\(binary.file)", to: "\(folder)/\(binary.file)")
+            binaries.append(binary)
         }
         return binaries
     }

@@ -22,6 +22,7 @@ final class TargetWorker {
     private var rest: [UInt8] = []
     /// Where tensors are handed over; removed with this object.
     private let folder: String
+    private var messages: String { folder + "/messages" }
     /// Versions of the vendor's packages, as the last model was loaded.
     private(set) var versions: [String: String] = [:]
 
@@ -41,12 +42,13 @@ final class TargetWorker {
         process.arguments = [interpreter, script.path]
         process.standardInput = requests
         process.standardOutput = replies
-        // The libraries say there which nodes they refuse: the reason that an error can name is in the reply.
-        process.standardError = FileHandle.nullDevice
         // A worker that died becomes an error of the write that meets it, as in every command of Dyad.
         signal(SIGPIPE, SIG_IGN)
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            // The libraries say there which nodes they refuse, and a process that dies why.
+            _ = FileManager.default.createFile(atPath: messages, contents: nil)
+            process.standardError = FileHandle(forWritingAtPath: messages) ?? FileHandle.nullDevice
             try process.run()
         } catch {
             throw Self.failure(error.localizedDescription, "to start \(interpreter)", Self.installation)
@@ -71,7 +73,7 @@ final class TargetWorker {
         do {
             try requests.fileHandleForWriting.write(contentsOf: Data(question.utf8))
         } catch {
-            throw Self.failure("a worker that ended", "one that answers", Self.installation)
+            throw ended()
         }
         let line = String(decoding: try readLine(), as: UTF8.self)
         guard case .object(let reply) = try JSONValue.parse(line, file: "npu_worker.py") else {
@@ -88,6 +90,20 @@ final class TargetWorker {
         return reply
     }
 
+    /// How the worker ended, with the last line that it or its library wrote.
+    private func ended() -> DyadError {
+        process.waitUntilExit()
+        let text = (try? String(contentsOfFile: messages, encoding: .utf8)) ?? ""
+        let last = text.split(whereSeparator: \.isNewline).last.map { ": \($0.prefix(300))" } ?? ""
+        let status = process.terminationStatus
+        if process.terminationReason == .uncaughtSignal {
+            return Self.failure(
+                "a worker that signal \(status) ended\(last)", "one that answers",
+                status == SIGKILL ? "Free memory, or run fewer tokens (--chunk, --context)." : "Report it to the library's makers.")
+        }
+        return Self.failure("a worker that ended with \(status)\(last)", "one that answers", Self.installation)
+    }
+
     private func readLine() throws(DyadError) -> [UInt8] {
         while true {
             if let end = rest.firstIndex(of: 0x0A) {
@@ -96,7 +112,7 @@ final class TargetWorker {
             }
             let more = replies.fileHandleForReading.availableData
             guard !more.isEmpty else {
-                throw Self.failure("the worker ended without a reply", "a reply", Self.installation)
+                throw ended()
             }
             rest += more
         }

@@ -55,13 +55,21 @@ public struct GGUFExporter {
     ) throws(DyadError) -> [(key: String, value: GGUFValue)] {
         let file = try GGUFFile(path: template)
         let configuration = program.configuration.object ?? JSONObject()
+        func mismatch(_ key: String, _ found: String?, _ expected: String?) -> DyadError {
+            DyadError(
+                .mismatch, file: template, subject: key, found: found ?? "none", expected: expected ?? "the program's",
+                remedy: "Name a GGUF file of the model that was quantised.")
+        }
         func require(_ key: String, _ field: String) throws(DyadError) {
             let found = try file.integer("\(layout.architecture).\(key)"), expected = configuration[field]?.integer
             guard let found, let expected, found == expected else {
-                throw DyadError(
-                    .mismatch, file: template, subject: "\(layout.architecture).\(key)",
-                    found: found.map(String.init) ?? "none", expected: expected.map(String.init) ?? "the program's",
-                    remedy: "Name a GGUF file of the model that was quantised.")
+                throw mismatch("\(layout.architecture).\(key)", found.map(String.init), expected.map(String.init))
+            }
+        }
+        func require(_ key: String, near expected: Double, standing: Double? = nil) throws(DyadError) {
+            let found = try file.double("\(layout.architecture).\(key)") ?? standing
+            guard let found, abs(found - expected) <= 1e-5 * abs(expected) else {
+                throw mismatch("\(layout.architecture).\(key)", found.map { "\($0)" }, "\(expected)")
             }
         }
         try require("block_count", "layer_count")
@@ -69,6 +77,18 @@ public struct GGUFExporter {
         try require("feed_forward_length", "intermediate_size")
         try require("attention.head_count", "head_count")
         try require("attention.head_count_kv", "key_value_head_count")
+        // What a model of the same sizes may have otherwise, and llama.cpp would compute with.
+        if let theta = configuration["rope_theta"]?.double {
+            try require("rope.freq_base", near: theta, standing: 10000)
+        }
+        for operation in program.graph.operations {
+            guard case .rmsNorm(let norm) = operation.kind else { continue }
+            try require("attention.layer_norm_rms_epsilon", near: Double(norm.epsilon))
+        }
+        let tokens = try file.array("tokenizer.ggml.tokens")?.strings().count
+        guard tokens == program.graph.vocabularySize else {
+            throw mismatch("tokenizer.ggml.tokens", tokens.map(String.init), String(program.graph.vocabularySize))
+        }
         var replaced: [(key: String, value: GGUFValue)] = [
             ("dyad.source", .string(source.name)), ("dyad.source_sha256", .string(source.sha256)),
             // MOSTLY_Q8_0 or MOSTLY_Q4_0: what most tensors are.

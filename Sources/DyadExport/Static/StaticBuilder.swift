@@ -37,6 +37,8 @@ struct StaticBuilder {
 
     mutating func output(_ id: ValueID) { graph.outputs.append(id) }
 
+    mutating func note(_ rewrite: StaticGraph.Rewrite) { graph.rewrites[rewrite, default: 0] += 1 }
+
     mutating func constant(_ name: String, _ shape: [Int], _ type: ValueType, _ data: ConstantData) -> ValueID {
         value(name, shape, type, constant: data)
     }

@@ -18,7 +18,7 @@ extension StaticGraph {
     /// - Throws: ``DyadError`` `unsupported` naming the operation, the value and the rule.
     func legalized(for target: ExportTarget) throws(DyadError) -> (graph: StaticGraph, rewrites: [String]) {
         var graph = self
-        var rewrites: [String] = []
+        var rewrites = Rewrite.allCases.compactMap { rewrite in self.rewrites[rewrite].map { rewrite.text($0) } }
         for node in nodes {
             try check(node)
             if target.isHTP {
@@ -26,7 +26,9 @@ extension StaticGraph {
                 if let rewrite = graph.growSmallWeights(of: node) { rewrites.append(rewrite) }
             }
         }
-        return target.isLiteRT ? try SignedRewriter.rewrite(graph) : (graph, rewrites)
+        guard target.isLiteRT else { return (graph, rewrites) }
+        let signed = try SignedRewriter.rewrite(graph)
+        return (signed.graph, rewrites + signed.rewrites)
     }
 
     /// The number of values and constants that have an encoding.

@@ -11,6 +11,22 @@ public struct StaticGraph: Sendable {
     /// The position of a value in ``values``.
     public typealias ValueID = Int
 
+    /// Where a target gets another form of an operation than the program's own.
+    enum Rewrite: CaseIterable {
+        case fineNorm, fineProjection, lateDivision, softmax, deepMask
+
+        /// What was done to `count` operations.
+        func text(_ count: Int) -> String {
+            switch self {
+            case .fineNorm: "\(count) norms with gains and results at 16 bit, then rounded to the program's"
+            case .fineProjection: "\(count) linears of queries, keys and values with results at 16 bit, then rounded to 8"
+            case .lateDivision: "\(count) late divisions as a softmax of logarithms: the program's own function"
+            case .softmax: "\(count) late divisions as a softmax over all columns at 16 bit: not the program's own function"
+            case .deepMask: "\(count) masked scores with a coarser step, whose range reaches far enough below small scores"
+            }
+        }
+    }
+
     /// What the numbers of a value are.
     public enum ValueType: Equatable, Sendable {
         /// Integers with one encoding.
@@ -94,6 +110,8 @@ public struct StaticGraph: Sendable {
     public var inputs: [ValueID] = []
     /// What the host gets.
     public var outputs: [ValueID] = []
+    /// Operations that the target got in another form.
+    var rewrites: [Rewrite: Int] = [:]
 
     /// The value of a name. Linear.
     public func value(named name: String) -> ValueID? { values.firstIndex { $0.name == name } }

@@ -136,6 +136,7 @@ extension StaticLowering {
         // What was seen in calibration uses half of the range. Of small scores the other half is not low enough for a mask.
         let type = ValueType.quantized(
             .u16, Encoding(scale: max(encoding.scale, Self.maskDepth / 32768), zeroPoint: encoding.zeroPoint))
+        if builder.type(input) != type { builder.note(.deepMask) }
         let scores = builder.type(input) == type ? input : builder.requantize(input, to: type)
         let lowest = builder.constant("\(builder.origin).lowest", [1], type, [UInt16(0)])
         values[o.output] = builder.node(

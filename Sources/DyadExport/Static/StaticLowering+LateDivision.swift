@@ -24,7 +24,11 @@ extension StaticLowering {
         let scores = try value(o.input)
         guard target.hasExponentials, graph.tensors[o.output].type == .u8, prefix <= 1,
             case (.u16, let encoding) = builder.encoding(scores)
-        else { return try lowerSoftmax(input: o.input, output: o.output) }
+        else {
+            builder.note(.softmax)
+            return try lowerSoftmax(input: o.input, output: o.output)
+        }
+        builder.note(.lateDivision)
         var shape = builder.shape(scores)
         let axis = shape.count - 1
         shape[axis] -= prefix

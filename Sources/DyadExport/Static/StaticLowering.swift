@@ -207,6 +207,7 @@ struct StaticLowering {
         let gains = try o.gain.map { name throws(DyadError) in try program.floats(of: name) } ?? ones
         // HTP computes in half precision unless gain and result are 16-bit integers: then it is off by a step of 16 bits at most.
         let isFine = target.isHTP && !centred
+        if isFine { builder.note(.fineNorm) }
         let gainName = o.gain ?? "\(builder.origin).weight"
         var operands = [
             builder.reshape(input, split),
@@ -246,6 +247,7 @@ struct StaticLowering {
     private mutating func lower(_ o: DyadGraph.Operation.Linear, to output: ValueType) throws(DyadError) {
         let given = try value(o.input)
         let isFine = output.integerType == .u8 && target.isHTP && isForAttention(o.output)
+        if isFine { builder.note(.fineProjection) }
         let input = output.integerType == .u8 && !isFine ? given : widened(given)
         guard let weight = graph.constant(o.weight), let weightType = weight.type else {
             throw unsupported("no weight", "a quantised weight")
