@@ -141,7 +141,8 @@ public struct ExportManifest {
                     shape.reduce(1.0, { $0 * Double($1) }) < 0x1p40
                 else {
                     throw DyadError(
-                        .malformed, file: path, subject: graphs[index].file, found: "\(key) without name, shape or type",
+                        .malformed, file: path, subject: graphs[index].file,
+                        found: "\(key) without name, shape or type",
                         expected: "what dyad export writes", remedy: "Export the program again.")
                 }
                 let zeroPoint = object["zero_point"]?.integer.flatMap(Int32.init(exactly:)) ?? 0

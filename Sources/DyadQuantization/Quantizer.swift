@@ -192,7 +192,34 @@ public struct Quantizer {
                 "names as `dyad sensitivity` prints them", "Correct the patterns, or leave them out for all tensors.")
         }
         for sensitivity in measured { run?.log(sensitivity.json) }
-        return allocation.chosen(from: measured, bytes: analysis.weightBytes, cycles: analysis.cycles).map(\.tensor)
+        let choices = (allocation.measure.map { [$0] } ?? Allocation.Measure.allCases).map { measure in
+            var ranked = allocation
+            ranked.measure = measure
+            return ranked.chosen(from: measured, bytes: analysis.weightBytes, cycles: analysis.cycles).map(\.tensor)
+        }
+        return try better(of: choices, analysis, text)
+    }
+
+    /// Windows of the text on which choices are tried.
+    private static let trialWindows = 16
+
+    /// The choice with which the rounded network, nothing calibrated again, predicts the text best; the first of equal ones.
+    private func better(
+        of choices: [[String]], _ analysis: SensitivityAnalysis, _ text: CalibrationText
+    ) throws -> [String] {
+        let sets = choices.map(Set.init)
+        guard Set(sets).count > 1 else { return choices[0] }
+        let stride = max(1, text.training.count / Self.trialWindows)
+        let windows = (0..<min(Self.trialWindows, text.training.count)).map { text.training[$0 * stride] }
+        let scores = try analysis.score(sets, windows: windows).networks
+        for (measure, score) in zip(Allocation.Measure.allCases, scores) {
+            run?.log([
+                "ranked_by": .string(measure.rawValue), "trial_perplexity": .measured(score.perplexity),
+                "trial_kl": .measured(score.divergence),
+            ])
+        }
+        let best = scores.indices.min { scores[$0].perplexity < scores[$1].perplexity } ?? 0
+        return choices[best]
     }
 
     // MARK: Equivalent transforms

@@ -64,19 +64,35 @@ import Testing
                 let configuration = decoder.configuration
                 let template = folder.appending(path: "template.gguf").plainPath
                 let path = folder.appending(path: "out.gguf").plainPath
-                try GGUFWriter.write(
-                    template,
-                    metadata: [
-                        ("general.architecture", .string("llama")),
-                        ("llama.block_count", .uint32(UInt32(configuration.layerCount))),
-                        ("llama.embedding_length", .uint32(UInt32(configuration.hiddenSize))),
-                        ("llama.feed_forward_length", .uint32(UInt32(configuration.intermediateSize))),
-                        ("llama.attention.head_count", .uint32(UInt32(configuration.headCount))),
-                        ("llama.attention.head_count_kv", .uint32(UInt32(configuration.keyValueHeadCount))),
-                        ("llama.attention.layer_norm_rms_epsilon", .float32(Float(configuration.normEpsilon))),
-                        ("llama.context_length", .uint32(UInt32(configuration.maximumPositions))),
-                    ], tensors: [])
+                let metadata: [(key: String, value: GGUFValue)] = [
+                    ("general.architecture", .string("llama")),
+                    ("llama.block_count", .uint32(UInt32(configuration.layerCount))),
+                    ("llama.embedding_length", .uint32(UInt32(configuration.hiddenSize))),
+                    ("llama.feed_forward_length", .uint32(UInt32(configuration.intermediateSize))),
+                    ("llama.attention.head_count", .uint32(UInt32(configuration.headCount))),
+                    ("llama.attention.head_count_kv", .uint32(UInt32(configuration.keyValueHeadCount))),
+                    ("llama.attention.layer_norm_rms_epsilon", .float32(Float(configuration.normEpsilon))),
+                    ("llama.context_length", .uint32(UInt32(configuration.maximumPositions))),
+                    (
+                        "tokenizer.ggml.tokens",
+                        .array(GGUFArray(strings: (0..<configuration.vocabularySize).map { "t\($0)" }))
+                    ),
+                ]
                 let source = try ExportSource(path: report.output)
+                // A model of another shape, or of this shape with other settings, is no template.
+                for (key, value) in [
+                    ("llama.block_count", .uint32(1)), ("llama.rope.freq_base", .float32(500_000)),
+                    ("llama.attention.layer_norm_rms_epsilon", .float32(1e-3)),
+                    ("tokenizer.ggml.tokens", .array(GGUFArray(strings: ["a", "b"]))),
+                ] as [(String, GGUFValue)] {
+                    try GGUFWriter.write(
+                        template, metadata: metadata.filter { $0.key != key } + [(key, value)], tensors: [])
+                    let error = #expect(throws: DyadError.self) {
+                        _ = try GGUFExporter(template: template).export(program, from: source, to: path)
+                    }
+                    #expect(error?.reason == .mismatch && error?.subject == key)
+                }
+                try GGUFWriter.write(template, metadata: metadata, tensors: [])
                 _ = try GGUFExporter(template: template).export(program, from: source, to: path)
                 let read = try Checkpoint.open(path)
                 var linears = 0

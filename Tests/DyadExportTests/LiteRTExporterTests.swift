@@ -29,7 +29,7 @@ import Testing
         let lowered = try StaticLowering.lower(
             program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8), for: .litert)
         let (graph, rewrites) = try lowered.legalized(for: .litert)
-        #expect(rewrites.count == 2)
+        #expect(rewrites.count { $0.contains("normalisations") || $0.contains("4-bit weights in 8 bits") } == 2)
         for value in graph.values {
             switch value.type {
             case .quantized(.i16, let encoding): #expect(encoding.zeroPoint == 0, "\(value.name)")

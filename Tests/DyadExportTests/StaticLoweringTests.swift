@@ -97,6 +97,19 @@ import Testing
         }
     }
 
+    /// Where attention is not the program's own function, an export says so.
+    @Test func anotherAttentionIsReported() throws {
+        var shape = DecoderShape()
+        shape.attention = .late8
+        let program = shape.program(seed: 4)
+        for (target, isOwn) in [(ExportTarget.onnxruntime, true), (.sm8750, true), (.litert, false), (.coreml, false)] {
+            let piece = ExportPlan(target: target, context: 8, chunk: nil).pieces(of: program, ending: "x")[0]
+            let rewrites = try piece.lowered(program, for: target).entry.rewrites
+            #expect(rewrites.contains { $0.contains("the program's own function") })
+            #expect(isOwn == !rewrites.contains { $0.contains("not the") })
+        }
+    }
+
     /// With a prefix token or none, attention with 8-bit exponentials is the program's, up to a rounding; as a plain softmax it is not.
     @Test func lateDivisionIsTheProgramsOwn() throws {
         var means: [ExportTarget: Double] = [:]
@@ -164,6 +177,11 @@ import Testing
             }
         }
         #expect(wideLinears(graph) == 3 && wideLinears(plain) == 0)
+        // And an export says so.
+        let plan = ExportPlan(target: .sm8650, context: 8, chunk: nil)
+        let report = try plan.pieces(of: program, ending: "onnx")[0].lowered(program, for: .sm8650).entry
+        #expect(report.rewrites.contains { $0.hasPrefix("3 linears of queries, keys and values") })
+        #expect(report.rewrites.contains { $0.hasPrefix("\(graph.rewrites[.fineNorm] ?? 0) norms") })
         for node in graph.nodes {
             guard case .rmsNorm = node.operation else { continue }
             #expect(graph.values[node.output].type.integerType == .u16)
@@ -251,7 +269,8 @@ import Testing
             program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8), for: .sm8650)
         let (plain, none) = try lowered.legalized(for: .onnxruntime)
         let (grown, rewrites) = try lowered.legalized(for: .sm8650)
-        #expect(none.isEmpty && rewrites.count == shape.layers)
+        #expect(!none.contains { $0.contains("4-bit") })
+        #expect(rewrites.count { $0.contains("4-bit weights") } == shape.layers)
         // The real weights stay the same.
         for (before, after) in zip(plain.values, grown.values) where before.type != after.type {
             guard case .perRow(.i4, let small) = before.type, case .perRow(.i8, let large) = after.type else {

@@ -1,6 +1,7 @@
 import DyadFormats
 import DyadTensor
 import DyadTransformer
+import Foundation
 import Testing
 
 @testable import DyadQuantization
@@ -114,6 +115,34 @@ private func sensitivity(
         #expect(byWeights.points[5].divergence < 0.5 * byWeights.points[0].divergence)
         #expect(byWeights.points[5].weightBytes > byWeights.points[0].weightBytes)
         #expect(report.floatPerplexity > 1 && report.heldOutTokens == 32)
+    }
+
+    /// Without a measure both rankings are tried on calibration text, and the one that predicts it better is kept.
+    @Test func withoutAMeasureTheBetterChoiceIsKept() throws {
+        func quantized(_ measure: Allocation.Measure?, _ run: RunDirectory? = nil) throws -> [String] {
+            let recipe = recipe {
+                var allocation = Allocation()
+                (allocation.sixteenBitShare, allocation.measure) = (0.2, measure)
+                $0.allocation = allocation
+            }
+            return try Quantizer(recipe: recipe, seed: 3, context: 64, run: run)
+                .quantize(tinyDecoder(.plain), tokenizer: tinyTokenizer(), text: text).allocated
+        }
+        let choices = try Allocation.Measure.allCases.map { try quantized($0) }
+        try #require(choices[0] != choices[1])
+        let path = FileManager.default.temporaryDirectory.appending(path: "dyad-trial-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
+        let kept = try quantized(nil, run)
+        try run.finish()
+        var trials: [Double] = []
+        for line in try String(contentsOfFile: path + "/log.jsonl", encoding: .utf8).split(separator: "\n") {
+            if let value = try JSONValue.parse(String(line), file: "log").object?["trial_perplexity"]?.double {
+                trials.append(value)
+            }
+        }
+        try #require(trials.count == 2 && trials[0] != trials[1])
+        #expect(kept == choices[trials[0] < trials[1] ? 0 : 1])
     }
 
     @Test func theChosenTensorsAreWiderInTheProgram() throws {

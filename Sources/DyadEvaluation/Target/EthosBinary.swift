@@ -23,7 +23,8 @@ public struct EthosBinary: Sendable {
     ) throws(DyadError) -> [EthosBinary] {
         let worker = try TargetWorker(TargetWorker.Library(name: "vela"))
         // Binaries of an earlier export must not pass for this one's, of other parts or where compiling ends early.
-        for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where file.hasSuffix("_vela.tflite") {
+        for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        where file.hasSuffix("_vela.tflite") {
             unlink("\(folder)/\(file)")
         }
         let partial = "\(folder)/partial-vela"

@@ -99,7 +99,8 @@ final class TargetWorker {
         if process.terminationReason == .uncaughtSignal {
             return Self.failure(
                 "a worker that signal \(status) ended\(last)", "one that answers",
-                status == SIGKILL ? "Free memory, or run fewer tokens (--chunk, --context)." : "Report it to the library's makers.")
+                status == SIGKILL
+                    ? "Free memory, or run fewer tokens (--chunk, --context)." : "Report it to the library's makers.")
         }
         return Self.failure("a worker that ended with \(status)\(last)", "one that answers", Self.installation)
     }

@@ -19,10 +19,10 @@ public struct StaticGraph: Sendable {
         func text(_ count: Int) -> String {
             switch self {
             case .fineNorm: "\(count) norms with gains and results at 16 bit, then rounded to the program's"
-            case .fineProjection: "\(count) linears of queries, keys and values with results at 16 bit, then rounded to 8"
+            case .fineProjection: "\(count) linears of queries, keys and values at 16 bit, then rounded to 8"
             case .lateDivision: "\(count) late divisions as a softmax of logarithms: the program's own function"
-            case .softmax: "\(count) late divisions as a softmax over all columns at 16 bit: not the program's own function"
-            case .deepMask: "\(count) masked scores with a coarser step, whose range reaches far enough below small scores"
+            case .softmax: "\(count) late divisions as a softmax over all columns: not the program's own function"
+            case .deepMask: "\(count) masked scores with a coarser step, which reaches far below small scores"
             }
         }
     }

@@ -37,8 +37,8 @@ public struct Allocation: Equatable, Sendable {
         case relativeError = "relative-error"
     }
 
-    /// What a tensor's worth is.
-    public var measure = Measure.divergence
+    /// What a tensor's worth is; nil to try the choices of all measures on calibration text and keep the best.
+    public var measure: Measure?
     /// Patterns of the tensors that may get more bits; empty for all that can.
     public var candidates: [String] = []
     /// The largest share of the candidate activations at 16 bit, 0 ... 1; nil for none at all.
@@ -53,7 +53,7 @@ public struct Allocation: Equatable, Sendable {
 
     /// Chooses tensors greedily, the most worth for its largest share of a budget first; what does not fit is passed over.
     ///
-    /// With one budget this is the greedy solution of the knapsack, optimal but for one item (Quant.npu, arXiv 2605.20295).
+    /// Without a ``measure`` a tensor's worth is the divergence. With one budget this is the greedy solution of the knapsack, optimal but for one item (Quant.npu, arXiv 2605.20295).
     ///
     /// - Parameters:
     ///   - bytes: of all integer weights with nothing promoted.
@@ -66,7 +66,7 @@ public struct Allocation: Equatable, Sendable {
         var cycleBudget = latency.map { ($0 - 1) * Double(cycles) } ?? .infinity
         let (allSites, allBytes, allCycles) = (siteBudget, byteBudget, cycleBudget)
         func worth(_ tensor: Sensitivity) -> Double {
-            measure == .divergence ? tensor.divergence : tensor.relativeError
+            measure == .relativeError ? tensor.relativeError : tensor.divergence
         }
         func share(_ tensor: Sensitivity) -> Double {
             let own = tensor.isWeight ? Double(tensor.bytes) / Double(max(allBytes, 1)) : 1 / Double(max(allSites, 1))
