@@ -55,13 +55,17 @@ extension ExportPlan {
         try ExportManifest.begin(path)
         var report = ExportReport(graphs: [], files: [])
         var entries: [JSONValue] = []
+        var encodings = ExportEncodings()
         for piece in pieces(of: program, ending: ending) {
             let (graph, entry) = try piece.lowered(program, for: target)
+            encodings.add(graph, file: piece.file)
             let written = try write(piece, graph)
             report.files.append((piece.file, written.bytes))
             report.graphs.append(entry)
             entries.append(written.entry)
         }
+        // Core ML's scales are rounded to float16: its packages say themselves what they are.
+        if target != .coreml { report.files.append(try encodings.write(to: path)) }
         report.files.append(try ExportManifest.write(entries, of: program, from: source, target: target, to: path))
         return report
     }
@@ -186,7 +190,7 @@ public struct ExportManifest {
     /// Makes the folder of an export, without the manifest that an earlier one may have left: files of both must not pass for one.
     static func begin(_ path: String) throws(DyadError) {
         try makeFolder(path)
-        unlink("\(path)/manifest.json")
+        for file in ["manifest.json", ExportEncodings.file, CompiledFiles.file] { unlink("\(path)/\(file)") }
     }
 
     /// Gives a finished file its name.

@@ -52,6 +52,7 @@ public struct ContextBinary: Sendable {
             try ExportManifest.rename(partial, to: path)
             binaries.append(ContextBinary(file: file, bytes: made.bytes, chip: expected, seconds: made.seconds))
         }
+        try CompiledFiles.write(binaries.map { ($0.file, $0.chip) }, in: folder)
         return binaries
     }
 }

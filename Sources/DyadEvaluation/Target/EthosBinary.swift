@@ -37,6 +37,7 @@ public struct EthosBinary: Sendable {
             try ExportManifest.rename("\(partial)/\(binary.file)", to: "\(folder)/\(binary.file)")
             binaries.append(binary)
         }
+        try CompiledFiles.write(binaries.map { ($0.file, target.rawValue) }, in: folder)
         return binaries
     }
 }

@@ -48,9 +48,11 @@ extension LiteRTExporter {
         -> Int
     {
         var count = 0
+        var encodings = ExportEncodings()
         for (index, piece) in manifest.graphs.enumerated() {
             let (graph, entry) = try piece.lowered(program, for: manifest.target)
             try manifest.check(ExportManifest.entry(graph, piece), at: index)
+            encodings.add(graph, file: piece.file)
             let expected = try LiteRTWriter.file(
                 of: graph, named: piece.file, metadata: manifest.source.metadata(manifest.target, piece.shape))
             let path = "\(folder)/\(piece.file)"
@@ -58,6 +60,7 @@ extension LiteRTExporter {
             try withExtendedLifetime(found) { () throws(DyadError) in try compare(expected, found.bytes, path) }
             count += entry.encodings
         }
+        try encodings.check(folder)
         return count
     }
 
@@ -83,6 +86,7 @@ extension ExportManifest {
     public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
         let manifest = try ExportManifest(of: folder)
         try manifest.checkExtent(of: program)
+        try CompiledFiles.check(folder)
         return switch manifest.target {
         case .litert, .ethosU85: try LiteRTExporter.check(folder, manifest, against: program)
         case .coreml: try CoreMLExporter.check(folder, manifest, against: program)

@@ -19,9 +19,11 @@ extension ONNXExporter {
         let found = try MappedFile(weightPath)
         var count = 0
         var weights = WeightFile()
+        var encodings = ExportEncodings()
         for (index, entry) in manifest.graphs.enumerated() {
             let (graph, _) = try entry.lowered(program, for: manifest.target)
             try manifest.check(ExportManifest.entry(graph, entry), at: index)
+            encodings.add(graph, file: entry.file)
             let expected = try ONNXWriter.model(
                 of: graph, name: entry.file, weights: &weights, weightFile: weightFile, metadata: [])
             let path = "\(folder)/\(entry.file)"
@@ -30,6 +32,7 @@ extension ONNXExporter {
             try comparison.compareWeights(of: graph, in: found, weightPath)
             count += try graph.encodingCount()
         }
+        try encodings.check(folder)
         return count
     }
 

@@ -52,8 +52,10 @@ public struct ONNXExporter: Exporter {
         var report = ExportReport(graphs: [], files: [])
         var models: [(file: String, bytes: Data)] = []
         var entries: [JSONValue] = []
+        var encodings = ExportEncodings()
         for piece in pieces {
             let (graph, entry) = try piece.lowered(program, for: plan.target)
+            encodings.add(graph, file: piece.file)
             let model = try ONNXWriter.model(
                 of: graph, name: piece.file, weights: &weights, weightFile: Self.weightFile,
                 observing: observing(graph),
@@ -70,6 +72,7 @@ public struct ONNXExporter: Exporter {
             }
             report.files.append((file, bytes.count))
         }
+        report.files.append(try encodings.write(to: path))
         report.files.append(try ExportManifest.write(entries, of: program, from: source, target: plan.target, to: path))
         return report
     }
