@@ -57,7 +57,7 @@ import Testing
         #expect(bytes[0] == bytes[1])
     }
 
-    enum Fault: CaseIterable { case scale, zeroPoint, lostQuantize, weight, weightType }
+    enum Fault: CaseIterable { case scale, zeroPoint, storedScale, storedZeroPoint, lostQuantize, weight, rowScale, weightType }
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
@@ -81,16 +81,32 @@ import Testing
                         && operation.inputs[key] != block.operations[place].inputs[key]
                 }?.inputs[key])
             block.operations[place].inputs[key] = other
+        case .storedScale, .storedZeroPoint:
+            let key = fault == .storedScale ? "scale" : "zero_point"
+            let name = try #require(block.operations[place].inputs[key]?.arguments.first?.name)
+            // The constant may serve several tensors: the first is named.
+            subject = try #require(
+                block.operations.first { operation in
+                    operation.inputs.values.contains { $0.arguments.contains { $0.name == name } }
+                }?.outputs[0].name)
+            let constant = try #require(block.operations.firstIndex { $0.outputs.first?.name == name })
+            var value = try #require(block.operations[constant].attributes["val"])
+            if value.immediateValue.tensor.bytes.values.isEmpty {
+                value.immediateValue.tensor.ints.values[0] ^= 1
+            } else {
+                value.immediateValue.tensor.bytes.values[0] ^= 1
+            }
+            block.operations[constant].attributes["val"] = value
         case .lostQuantize: block.operations.remove(at: place)
-        case .weight, .weightType:
+        case .weight, .rowScale, .weightType:
             subject = "layers.1.mlp.down_proj.weight"
             let weights = url.deletingLastPathComponent().appendingPathComponent("weights/weight.bin")
             var bytes = try Data(contentsOf: weights)
             let operation = try #require(
                 block.operations.first { $0.outputs.first?.name == "layers_1_mlp_down_proj_weight" })
-            let offset = try #require(operation.inputs["data"]?.arguments.first?.value.blobFileValue.offset)
+            let offset = try #require(operation.inputs[fault == .rowScale ? "scale" : "data"]?.arguments.first?.value.blobFileValue.offset)
             // The seventh byte of the tensor, or its type in the 64 bytes before.
-            bytes[Int(offset) + (fault == .weight ? 64 + 7 : 4)] ^= 0x10
+            bytes[Int(offset) + (fault == .weightType ? 4 : 64 + 7)] ^= 0x10
             try bytes.write(to: weights)
         }
         model.mlProgram.functions["main"]?.blockSpecializations["CoreML8"] = block

@@ -122,7 +122,13 @@ extension CoreMLExporter {
         for operation in operations(expected) {
             let name = operation.outputs.first?.name ?? ""
             guard !name.isEmpty, there[name] != operation else { continue }
-            throw mismatch(path, name, there[name].map { "another \($0.type)" } ?? "no \(operation.type)")
+            let found = there[name].map { "another \($0.type)" } ?? "no \(operation.type)"
+            // Equal numbers are one constant: the tensor whose scale or zero point it is says more than its name.
+            let user = operations(expected).first { user in
+                operation.type == "const"
+                    && user.inputs.values.contains { $0.arguments.contains { $0.name == name } }
+            }
+            throw mismatch(path, user?.outputs.first?.name ?? name, user == nil ? found : "\(found) \(name)")
         }
         throw mismatch(path, "model", "other inputs, outputs or states, or further operations")
     }
