@@ -57,7 +57,9 @@ import Testing
         #expect(bytes[0] == bytes[1])
     }
 
-    enum Fault: CaseIterable { case scale, zeroPoint, storedScale, storedZeroPoint, lostQuantize, weight, rowScale, weightType }
+    enum Fault: CaseIterable {
+        case scale, zeroPoint, storedScale, storedZeroPoint, lostQuantize, weight, rowScale, weightType
+    }
 
     @Test(arguments: Fault.allCases)
     func aSeededFaultIsFoundByName(_ fault: Fault) throws {
@@ -104,7 +106,8 @@ import Testing
             var bytes = try Data(contentsOf: weights)
             let operation = try #require(
                 block.operations.first { $0.outputs.first?.name == "layers_1_mlp_down_proj_weight" })
-            let offset = try #require(operation.inputs[fault == .rowScale ? "scale" : "data"]?.arguments.first?.value.blobFileValue.offset)
+            let offset = try #require(
+                operation.inputs[fault == .rowScale ? "scale" : "data"]?.arguments.first?.value.blobFileValue.offset)
             // The seventh byte of the tensor, or its type in the 64 bytes before.
             bytes[Int(offset) + (fault == .weightType ? 4 : 64 + 7)] ^= 0x10
             try bytes.write(to: weights)

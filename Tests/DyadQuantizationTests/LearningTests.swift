@@ -75,7 +75,7 @@ import Testing
             let folded = try problem.folded.copy()
             let before = try withNoGrad { try folded.forward(Self.batch) }
             try problem.fold(into: folded)
-            #expect(try difference(withNoGrad { try folded.forward(Self.batch) }, before) <= 2e-4)
+            #expect(try difference(withNoGrad { try folded.forward(Self.batch) }, before) <= 1e-4)
             let weight = WeightKey(rotation ? .qWeight : .vWeight, layer: 1)
             let (now, then) = (try #require(folded.weights[weight]), try #require(test.folded.weights[weight]))
             #expect(try difference(now, then) > 0.01)
@@ -137,9 +137,14 @@ import Testing
     }
 
     /// Before and after folding, the quantised network puts out the same (conformance check 3 of MobileQuant).
-    @Test func foldingKeepsTheQuantisedOutput() throws {
-        let test = try Case(bits: 8)
-        let problem = try test.problem { ($0.rates.scalings, $0.rates.clipping, $0.rates.activations) = (1, 1, 1) }
+    @Test(arguments: [8, 4], [false, true]) func foldingKeepsTheQuantisedOutput(bits: Int, rotates: Bool) throws {
+        let test = try Case(bits: bits) {
+            if rotates { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
+        }
+        let problem = try test.problem {
+            ($0.rates.clipping, $0.rates.activations) = (1, 1)
+            if rotates { $0.rates.rotations = 1 } else { $0.rates.scalings = 1 }
+        }
         try disturb(problem, by: 0.1)
         let before = try withNoGrad {
             try problem.student.hiddenStates(Self.batch, visitor: problem.visitor)
@@ -148,7 +153,10 @@ import Testing
         try problem.store(in: &result)
         let folded = try problem.folded.copy()
         try problem.fold(into: folded)
-        for (key, weight) in result.weights { folded.weights[key] = try weight.tensor() }
+        // A learnt R1 turns the embedding, which then stays in float until it is calibrated again.
+        for (key, weight) in result.weights where !rotates || key.layer != nil {
+            folded.weights[key] = try weight.tensor()
+        }
         var encodings: [SiteKey: LearnableEncoding] = [:]
         for (key, _) in problem.visitor.encodings {
             let grid = SiteGrids(recipe: test.recipe, hasOnlineRotation: false).grid(key)
@@ -337,9 +345,13 @@ import Testing
         for loss in found { #expect(loss.after < loss.before) }
     }
 
-    @Test(arguments: [0, 2, 4]) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
-        let test = try Case()
+    @Test(arguments: 0..<6) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
+        let test = try Case {
+            if stage == 3 { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
+        }
         let whole = try learner(test, nil, Self.stages[stage]).run(test.folded, test.result)
+        // Nothing was rolled back: there is something to be equal.
+        #expect(whole.result.encodings != test.result.encodings || whole.result.vectors != test.result.vectors)
         let path = folder()
         defer { try? FileManager.default.removeItem(atPath: path) }
         for attempt in 0..<3 {
