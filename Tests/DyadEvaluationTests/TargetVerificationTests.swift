@@ -64,6 +64,39 @@ import Testing
         #expect(page.contains("onnxruntime-qnn 1.2.3"))
     }
 
+    @Test func chainedFiguresAreWhatWasMeasured() throws {
+        var verification = Self.verification
+        verification.integer = PerplexityResult(model: "integer", context: 4, windowMeans: [log(10)])
+        verification.target = PerplexityResult(model: "qnn", context: 4, windowMeans: [log(11)])
+        verification.exported = ExportedRun(
+            files: ["decode.sm8650.onnx"], prefilled: 6, steps: 2, positions: 4, equalBestTokens: 3, signalToNoise: 21.5
+        )
+        let object = try #require(verification.json().object)
+        for (key, value) in [("integer_perplexity", 10.0), ("target_perplexity", 11), ("perplexity_ratio", 1.1)] {
+            #expect(abs(try #require(object[key]?.double) - value) < 1e-9, "\(key)")
+        }
+        let run = try #require(object["exported_run"]?.object)
+        #expect(run["argmax_agreement"]?.double == 0.75 && run["sqnr_db"]?.double == 21.5)
+        #expect(run["prefilled_tokens"]?.integer == 6 && run["single_steps"]?.integer == 2)
+        #expect(run["files"]?.array?.compactMap(\.string) == ["decode.sm8650.onnx"])
+    }
+
+    /// A worker that dies is an error that says how, with its last words.
+    @Test(arguments: [("kill -9 $$", "signal 9", "memory"), ("exit 3", "ended with 3", "scripts/npu")])
+    func aWorkerThatDiesSaysHow(end: String, found: String, remedy: String) throws {
+        let folder = NSTemporaryDirectory() + "dyad-python-\(UInt64.random(in: 0...UInt64.max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let python = folder + "/python"
+        try "#!/bin/sh\nread line\necho out of luck >&2\n\(end)\n".write(
+            toFile: python, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: python)
+        let worker = try TargetWorker(TargetLibrary.onnxruntime.worker, interpreter: python)
+        let error = #expect(throws: DyadError.self) { try worker.load("/nowhere.onnx") }
+        #expect(error?.found.contains(found) == true && error?.found.contains("out of luck") == true)
+        #expect(error?.remedy.contains(remedy) == true)
+    }
+
     /// A Python that is not there, and one without the packages, are errors that say what to install.
     @Test func aMissingPackageIsNamed() throws {
         let folder = NSTemporaryDirectory() + "dyad-python-\(UInt64.random(in: 0...UInt64.max))"
