@@ -1,4 +1,7 @@
+import DyadExport
 import DyadFormats
+import DyadGraph
+import DyadTestSupport
 import Foundation
 import Testing
 
@@ -79,6 +82,23 @@ import Testing
         #expect(run["argmax_agreement"]?.double == 0.75 && run["sqnr_db"]?.double == 21.5)
         #expect(run["prefilled_tokens"]?.integer == 6 && run["single_steps"]?.integer == 2)
         #expect(run["files"]?.array?.compactMap(\.string) == ["decode.sm8650.onnx"])
+    }
+
+    /// That a folder is for something else is said before anything runs.
+    @Test func aFolderOfAnotherTargetIsRefused() throws {
+        var shape = DecoderShape()
+        shape.layers = 1
+        let program = shape.program(seed: 2)
+        let folder = NSTemporaryDirectory() + "dyad-folder-\(UInt64.random(in: 0...UInt64.max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        _ = try ONNXExporter(ExportPlan(target: .sm8650, context: 8, chunk: nil)).export(
+            program, from: ExportSource(name: "tiny.dyad", sha256: "ab"), to: folder)
+        var options = TargetVerification.Options()
+        options.exported = folder
+        let error = #expect(throws: DyadError.self) {
+            _ = try TargetVerification.run(program, against: .onnxruntime, tokens: [1, 2, 3, 4], options: options)
+        }
+        #expect(error?.reason == .mismatch && error?.subject == "target")
     }
 
     /// A worker that dies is an error that says how, with its last words.

@@ -19,6 +19,20 @@ public struct ExportedRun: Sendable {
     /// Signal to difference of all logits, in decibels of power.
     public var signalToNoise: Double
 
+    /// A session of a folder that was exported for what a library is.
+    ///
+    /// - Throws: ``DyadError``: `mismatch` for a folder of another target.
+    @discardableResult
+    static func session(_ folder: String, for library: TargetLibrary) throws(DyadError) -> ExportedSession {
+        let session = try ExportedSession(folder)
+        guard session.target == library.target else {
+            throw DyadError(
+                .mismatch, file: folder, subject: "target", found: session.target.rawValue,
+                expected: library.target.rawValue, remedy: "Compare with what the folder was exported for.")
+        }
+        return session
+    }
+
     /// Runs a chunk and half of another, then `steps` single tokens of the text.
     ///
     /// - Throws: ``DyadError``: `mismatch` for a folder of another target, or one without room; `missing` for a Python package; `failed`
@@ -48,12 +62,7 @@ public struct ExportedRun: Sendable {
             }
             return try workers[used]?.run(inputs, outputs: outputs).outputs ?? [:]
         }
-        let session = try ExportedSession(folder)
-        guard session.target == library.target else {
-            throw DyadError(
-                .mismatch, file: folder, subject: "target", found: session.target.rawValue,
-                expected: library.target.rawValue, remedy: "Compare with what the folder was exported for.")
-        }
+        let session = try session(folder, for: library)
         let room = min(session.context, tokens.count)
         let prefilled = session.chunk.map { min($0 + $0 / 2, room - steps) } ?? 0
         guard prefilled >= 0, steps >= 1, prefilled + steps <= room else {

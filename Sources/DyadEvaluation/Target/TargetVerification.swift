@@ -183,6 +183,8 @@ public struct TargetVerification: Sendable {
         let folder = NSTemporaryDirectory() + "dyad-verify-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         defer { try? FileManager.default.removeItem(atPath: folder) }
         var result = TargetVerification(library: library, versions: [:], rows: [])
+        // Known before the layers take their time.
+        if let folder = options.exported { try ExportedRun.session(folder, for: library) }
         let graph = program.graph
         let half = min(options.chunk, tokens.count / 2, (graph.maximumContext - graph.prefixTokens.count) / 2)
         guard half >= 1 else {
