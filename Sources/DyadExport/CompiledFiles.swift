@@ -25,7 +25,7 @@ public enum CompiledFiles {
     static func check(_ folder: String) throws(DyadError) {
         let path = "\(folder)/\(file)"
         guard FileManager.default.fileExists(atPath: path) else { return }
-        for entry in try JSONValue.read(path).array ?? [] {
+        for entry in try JSONValue.read(path).array ?? [.null] {
             guard let name = entry.object?["file"]?.string, !name.contains("/"),
                 let expected = entry.object?["sha256"]?.string
             else {

@@ -142,7 +142,7 @@ public struct ExportManifest {
                 let shape = entry.object?["shape"]?.array?.compactMap(\.integer) ?? []
                 guard let object = entry.object, let name = object["name"]?.string, let type = object["type"]?.string,
                     shape.count == object["shape"]?.array?.count, shape.allSatisfy({ (0..<1 << 24).contains($0) }),
-                    shape.reduce(1.0, { $0 * Double($1) }) < 0x1p40
+                    shape.reduce(1.0, { $0 * Double($1) }) < 0x1p30
                 else {
                     throw DyadError(
                         .malformed, file: path, subject: graphs[index].file,

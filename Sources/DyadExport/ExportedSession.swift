@@ -29,6 +29,15 @@ public final class ExportedSession {
         manifest = try ExportManifest(of: folder)
         chunk = manifest.graphs.map(\.shape.tokens).first { $0 > 1 }
         context = manifest.graphs.map(\.shape.context).min() ?? 0
+        let shapes = manifest.graphs.map(\.shape)
+        guard !shapes.isEmpty,
+            shapes.allSatisfy({ $0.tokens == 1 || $0.tokens == chunk }),
+            shapes.allSatisfy({ $0.tokens >= 1 && $0.tokens <= context && $0.context == context && context < 1 << 20 })
+        else {
+            throw DyadError(
+                .malformed, file: folder, subject: "manifest.json", found: "graphs of other tokens or contexts",
+                expected: "one length of chunk, single steps, and one context", remedy: "Export the program again.")
+        }
         guard manifest.target != .coreml else {
             throw DyadError(
                 .unsupported, file: folder, subject: "target", found: "coreml", expected: "onnx or litert",

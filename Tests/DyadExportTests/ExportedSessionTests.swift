@@ -85,6 +85,16 @@ import Testing
         let text = try String(contentsOfFile: manifest, encoding: .utf8)
         try text.replacing("\"shape\"", with: "\"form\"").write(toFile: manifest, atomically: true, encoding: .utf8)
         let damaged = try ExportedSession(folder)
+        defer {
+            // Lengths that do not go together.
+            for (old, new) in [
+                ("\"tokens\":4", "\"tokens\":9"), ("\"tokens\":1,", "\"tokens\":3,"),
+                ("\"context\":8", "\"context\":-8"),
+            ] {
+                try? text.replacing(old, with: new).write(toFile: manifest, atomically: true, encoding: .utf8)
+                #expect(throws: DyadError.self) { _ = try ExportedSession(folder) }
+            }
+        }
         let other = #expect(throws: DyadError.self) { _ = try damaged.advance([1], execute: execute) }
         #expect(other?.reason == .malformed)
     }
