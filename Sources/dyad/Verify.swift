@@ -27,6 +27,10 @@ struct Verify: ParsableCommand {
         String?
     @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4
     @Option(help: "Tokens of a window.") var context = 256
+    @Option(
+        help: "A file of prompts, one a line: does a vendor's library choose the tokens that the integer graph writes?")
+    var prompts: String?
+    @Option(help: "Tokens that the integer graph writes behind each of the prompts, at most.") var answer = 32
     @Option(help: "Tokens of the prefill chunk that a vendor's library runs.") var chunk = 64
     @Option(help: "Compare only so many layers; all, the embedding and the head where not given.") var layers: Int?
     @Option(
@@ -35,6 +39,11 @@ struct Verify: ParsableCommand {
             its own files, prefill chunks and then single steps.
             """) var exported: String?
     @Option(help: "Single steps of an exported folder to run.") var steps = 16
+    @Flag(
+        help: """
+            Also execute each part in real arithmetic, to say where a vendor's library differs: in the export, in the low bits that \
+            HTP drops, or in the rest.
+            """) var explain = false
     @Option(help: "Also write the comparison with a vendor's library as a page.") var html: String?
     @Flag(help: "Print one JSON document.") var json = false
 
@@ -45,7 +54,7 @@ struct Verify: ParsableCommand {
         }
         for (name, value, least) in [
             ("--chunk", chunk, 1), ("--context", context, 2), ("--windows", windows, 0), ("--layers", layers ?? 1, 1),
-            ("--steps", steps, 1),
+            ("--steps", steps, 1), ("--answer", answer, 1),
         ] where value < least {
             throw DyadError(
                 .usage, subject: name, found: "\(value)", expected: "at least \(least)", remedy: "Leave the option out."
@@ -108,6 +117,17 @@ struct Verify: ParsableCommand {
         options.windows = isChained ? min(windows, ids.count / context) : 0
         options.layers = layers.map { 0..<min($0, loaded.graph.layerCount) }
         (options.exported, options.steps) = (exported, steps)
+        (options.prompts, options.answer, options.ends) = (
+            try prompts.map { try Self.prompts($0, tokenizer) } ?? [], answer, Set(tokenizer.eosIDs)
+        )
+        options.explains = explain
+        let room = capacity - answer
+        if let longest = options.prompts.map(\.count).max(), longest > room {
+            throw DyadError(
+                .usage, file: prompts, found: "a prompt of \(longest) tokens",
+                expected: "at most \(room), for an answer of \(answer) in the context of \(capacity)",
+                remedy: "Shorten it, or give a smaller --answer.")
+        }
         if let html {
             // That a page cannot be written is better known before hours of work.
             try AtomicFile.write(html + ".probe", text: "")
@@ -120,6 +140,24 @@ struct Verify: ParsableCommand {
         if let html { try AtomicFile.write(html, text: result.page(of: program)) }
     }
 
+    /// Each line as a user's message, or, of a model without a chat template, as it is.
+    private static func prompts(_ path: String, _ tokenizer: Tokenizer) throws -> [[Int32]] {
+        let file = try MappedFile(path)
+        let text = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+        let lines = text.split(whereSeparator: \.isNewline).map(String.init)
+        let prompts = try lines.map { line in
+            tokenizer.chatTemplateSource == nil
+                ? tokenizer.encode(line, parseSpecial: false)
+                : tokenizer.encode(
+                    try tokenizer.renderChat([ChatMessage(role: "user", content: line)]), parseSpecial: true)
+        }.filter { !$0.isEmpty }
+        guard !prompts.isEmpty else {
+            throw DyadError(
+                .usage, file: path, found: "no prompt", expected: "one a line", remedy: "Write some, or name another.")
+        }
+        return prompts
+    }
+
     private func show(_ result: TargetVerification) throws {
         guard !json else { return try Terminal.print(result.json().text()) }
         for row in result.rows {
@@ -127,6 +165,7 @@ struct Verify: ParsableCommand {
                 format: "max %.2f  mean %.4f  within two %.3f %%  %.1f dB", row.maximumSteps, row.meanSteps,
                 row.withinTwoSteps * 100, row.signalToNoise)
             try Terminal.print("\(figures)  \(row.tokens) tokens  \(row.tensor)")
+            if let explanation = row.explanation { try Terminal.print("    \(explanation)") }
         }
         try Terminal.print("8-bit tensors, each part fed the integer graph's own:")
         for layer in result.layers {
@@ -134,6 +173,7 @@ struct Verify: ParsableCommand {
                 format: "max %.0f  mean %.4f  within two %.3f %%  %.1f dB", layer.maximumSteps, layer.meanSteps,
                 layer.withinTwoSteps * 100, layer.signalToNoise)
             try Terminal.print("\(figures)  \(layer.tokens) tokens  \(layer.part)")
+            if let explanation = layer.explanation { try Terminal.print("    \(explanation)") }
         }
         try Terminal.print(
             String(
@@ -148,6 +188,12 @@ struct Verify: ParsableCommand {
                     format: "chained: perplexity %.3f, integer graph %.3f; argmax agreement %.2f %%; KL %.5f",
                     target.perplexity, integer.perplexity, (target.comparison?.top1Agreement ?? 0) * 100,
                     target.comparison?.meanKL ?? 0))
+        }
+        if let greedy = result.greedy {
+            try Terminal.print(
+                String(
+                    format: "greedy, %d prompts: %d of %d tokens the same (%.2f %%), %d texts from end to end",
+                    greedy.prompts, greedy.equal, greedy.positions, greedy.agreement * 100, greedy.identical))
         }
         if let run = result.exported {
             try Terminal.print(

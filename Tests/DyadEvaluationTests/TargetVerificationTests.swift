@@ -1,6 +1,7 @@
 import DyadExport
 import DyadFormats
 import DyadGraph
+import DyadRuntime
 import DyadTestSupport
 import Foundation
 import Testing
@@ -82,6 +83,73 @@ import Testing
         #expect(run["argmax_agreement"]?.double == 0.75 && run["sqnr_db"]?.double == 21.5)
         #expect(run["prefilled_tokens"]?.integer == 6 && run["single_steps"]?.integer == 2)
         #expect(run["files"]?.array?.compactMap(\.string) == ["decode.sm8650.onnx"])
+    }
+
+    /// A target that does nothing otherwise than dropping low bits is explained by that, tensor by tensor; the integer graph is not touched.
+    @Test func whatDropsLowBitsIsExplained() throws {
+        var shape = DecoderShape()
+        (shape.layers, shape.hasHadamard) = (1, true)
+        let program = shape.program(seed: 3)
+        let tokens: [Int32] = [1, 2, 3, 4]
+        let observed = try TargetVerification.Observation(program, tokens: tokens, start: 0, count: 4)
+        let extents = StaticShape(tokens: 4, context: 4)
+        let folder = NSTemporaryDirectory() + "dyad-part-\(UInt64.random(in: 0...UInt64.max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (_, graph) = try TargetLibrary.sm8650.write(
+            ProgramPart(embeds: false, layers: 0..<1, hasHead: false), of: program, shape: extents, observing: true,
+            to: folder)
+        let inputs = try observed.inputs(of: graph, program, extents)
+        var target = StaticInterpreter(graph, dropsLowBits: true)
+        let made = target.run(Dictionary(uniqueKeysWithValues: inputs.map { ($0.name, $0.bytes) }))
+        var outputs: [String: [UInt8]] = [:]
+        for id in graph.outputs {
+            let value = graph.values[id]
+            let width = try #require(value.type.integerType).bitWidth / 8
+            outputs[value.name] = made[value.name]?.flatMap { number in
+                (0..<width).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+            }
+        }
+        let models = TargetVerification.modelled(program, graph, inputs, observed.tensors, outputs, .sm8650)
+        var largest = 0.0
+        for id in graph.outputs {
+            let value = graph.values[id]
+            guard let tensor = program.graph.tensors.first(where: { $0.name == value.name }),
+                let expected = observed.tensors[value.name], let model = models[value.name]
+            else { continue }
+            let found = value.integers(try #require(outputs[value.name]))
+            let explanation = try #require(
+                TargetVerification.explanation(tensor, expected, value, found, model, .sm8650))
+            #expect(explanation.unexplainedMeanSteps == 0, "\(value.name)")
+            largest = max(largest, explanation.targetMeanSteps)
+            if value.name == "layers.0.mlp.down_proj.output" { #expect(explanation.exportMeanSteps < 0.01) }
+        }
+        #expect(largest > 0)
+    }
+
+    /// A target that is the integer graph itself writes the same; one of other weights differs, and a text is the same only as a whole.
+    @Test func greedyTextsAreCountedTokenByToken() throws {
+        var shape = DecoderShape()
+        shape.layers = 1
+        let program = shape.program(seed: 3)
+        let integer = try IntegerModel(program, name: "integer")
+        let session = try Runtime(program: program).makeSession()
+        let texts = try [[1, 2, 3], [7]].map { prompt throws(DyadError) in
+            try GreedyAgreement.Text(prompt, count: 5, ends: [], session: session)
+        }
+        #expect(texts.map(\.tokens.count) == [7, 5])
+        var same = GreedyAgreement(prompts: 0, positions: 0, equal: 0, identical: 0), other = same
+        let stranger = try IntegerModel(shape.program(seed: 4), name: "other")
+        for text in texts {
+            try same.add(text, integer: integer, target: integer, length: 8)
+            try other.add(text, integer: integer, target: stranger, length: 8)
+        }
+        #expect(same == GreedyAgreement(prompts: 2, positions: 10, equal: 10, identical: 2))
+        #expect(other.positions == 10 && other.equal < 10 && other.identical < 2)
+        // An end that is chosen at once: one choice, and nothing behind the prompt.
+        let first = try session.prefill([7]).indexOfLargest.map(Int32.init)
+        session.reset()
+        let ended = try GreedyAgreement.Text([7], count: 5, ends: Set([first].compactMap { $0 }), session: session)
+        #expect(ended.tokens == [7])
     }
 
     /// That a folder is for something else is said before anything runs.

@@ -284,4 +284,30 @@ import Testing
             #expect(zip(small, large).allSatisfy { $0 == $1 * 16 })
         }
     }
+
+    /// By hand: 300·5 + 7·(−2) = 1486, of which 1280 are left without the low 8 bits; biases lose nothing. What reads a value that another
+    /// executor made is given that.
+    @Test func sumsOf16BitProductsLoseTheirLowBits() throws {
+        var graph = StaticGraph()
+        let wide = StaticGraph.ValueType.quantized(.u16, Encoding(scale: 1, zeroPoint: 0))
+        graph.values = [
+            .init(name: "x", shape: [1, 2], type: wide, constant: nil),
+            .init(
+                name: "w", shape: [1, 2], type: .perRow(.i8, scales: [1]),
+                constant: ConstantData([5, UInt8(bitPattern: -2)])),
+            .init(name: "b", shape: [1], type: .perRow(.i32, scales: [1]), constant: ConstantData([3, 0, 0, 0])),
+            .init(name: "y", shape: [1, 1], type: wide, constant: nil),
+            .init(name: "z", shape: [1, 1], type: wide, constant: nil),
+        ]
+        graph.nodes = [
+            .init(origin: "linear", operation: .fullyConnected, inputs: [0, 1, 2], output: 3),
+            .init(origin: "add", operation: .add, inputs: [3, 3], output: 4),
+        ]
+        (graph.inputs, graph.outputs) = ([0], [4])
+        let given: [String: [UInt8]] = ["x": [44, 1, 7, 0]]
+        var exact = StaticInterpreter(graph), dropping = StaticInterpreter(graph, dropsLowBits: true)
+        #expect(exact.run(given)["y"] == [1489] && exact.run(given)["z"] == [2978])
+        #expect(dropping.run(given)["y"] == [1283] && dropping.run(given)["z"] == [2566])
+        #expect(exact.run(given, following: ["y": [7]]) == ["y": [1489], "z": [14]])
+    }
 }

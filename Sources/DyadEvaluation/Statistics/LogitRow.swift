@@ -1,5 +1,10 @@
 import Foundation
 
+extension Collection where Element: Comparable {
+    /// Where the largest element is, the first of equal ones.
+    var indexOfLargest: Index? { self.max().flatMap { largest in firstIndex(of: largest) } }
+}
+
 /// One row of logits and its softmax' normalisation, in log space.
 struct LogitRow {
     let logits: UnsafeBufferPointer<Float>

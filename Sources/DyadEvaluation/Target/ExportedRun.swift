@@ -93,7 +93,7 @@ public struct ExportedRun: Sendable {
                 guard let found = wanted[position] else { continue }
                 let own = Array(
                     logits[((position - range.lowerBound) * width)..<((position + 1 - range.lowerBound) * width)])
-                if best(own) == best(found) { run.equalBestTokens += 1 }
+                if own.indexOfLargest == found.indexOfLargest { run.equalBestTokens += 1 }
                 for (a, b) in zip(own, found) {
                     signal += Double(a * a)
                     noise += Double((a - b) * (a - b))
@@ -103,8 +103,6 @@ public struct ExportedRun: Sendable {
         run.signalToNoise = noise == 0 ? .infinity : 10 * log10(signal / noise)
         return run
     }
-
-    private static func best(_ logits: [Float]) -> Int? { logits.max().flatMap(logits.firstIndex(of:)) }
 
     /// For `--json`.
     var json: JSONValue {

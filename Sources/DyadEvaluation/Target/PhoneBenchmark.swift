@@ -223,9 +223,8 @@ public struct PhoneBenchmark: Sendable {
             let expected = Array(all.suffix(vocabulary))
             let row = TargetVerification.row(
                 program.graph.tensors[number], expected, value, found, part: step.name, tokens: step.tokens)
-            func best(_ values: [Int32]) -> Int? { values.max().flatMap(values.firstIndex(of:)) }
             // Among equal u16 logits any may be the integer graph's best.
-            let agrees = best(expected).map { found[$0] == found.max() } ?? false
+            let agrees = expected.indexOfLargest.map { found[$0] == found.max() } ?? false
             results.append(
                 Result(
                     name: step.name, tokens: step.tokens, microseconds: profile, argmaxAgrees: agrees,

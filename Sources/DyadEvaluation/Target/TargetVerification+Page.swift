@@ -24,6 +24,16 @@ extension TargetVerification {
                     ],
                 ])
         }
+        if let greedy {
+            body += Self.table(
+                ["prompts", "tokens chosen", "the same", "texts the same"],
+                [
+                    [
+                        "\(greedy.prompts)", "\(greedy.positions)", Self.text(greedy.agreement * 100, 2) + " %",
+                        "\(greedy.identical)",
+                    ]
+                ])
+        }
         body += "<h2>Layers, each given the integer graph's own tensors (8 bit)</h2>\n"
         body += Self.table(
             ["part", "tokens", "max", "mean", "within two, %", "worst SQNR, dB"],

@@ -76,6 +76,8 @@ public struct TargetVerification: Sendable {
         public var signalToNoise: Double
         /// Of logits: the positions, and those whose best token is the integer graph's.
         public var bestTokens: (positions: Int, equal: Int)?
+        /// Where the difference comes from; nil unless asked for.
+        public var explanation: Explanation?
     }
 
     /// What executed the exported program.
@@ -90,6 +92,8 @@ public struct TargetVerification: Sendable {
     public var target: PerplexityResult?
     /// The files of an exported folder on the same text; nil without one.
     public var exported: ExportedRun?
+    /// Whether the target chooses the integer graph's tokens behind prompts; nil without prompts.
+    public var greedy: GreedyAgreement?
 
     /// The 8-bit tensors of one part in one step, taken together.
     public struct Layer: Sendable {
@@ -105,6 +109,8 @@ public struct TargetVerification: Sendable {
         public var withinTwoSteps: Double
         /// The worst signal-to-difference ratio of its tensors, those of 16 bit included, in decibels.
         public var signalToNoise: Double
+        /// Where the mean difference comes from; nil unless asked for.
+        public var explanation: Explanation?
     }
 
     /// The parts, in the order in which they were run; those without an 8-bit tensor are left out.
@@ -121,10 +127,20 @@ public struct TargetVerification: Sendable {
             func mean(_ share: (Row) -> Double) -> Double {
                 narrow.reduce(0) { $0 + share($1) * Double($1.values) } / count
             }
+            let isExplained = narrow.allSatisfy { $0.explanation != nil }
+            func mean(explained distance: (Explanation) -> Double) -> Double {
+                mean { $0.explanation.map(distance) ?? 0 }
+            }
             return Layer(
                 part: part, tokens: tokens, maximumSteps: narrow.map(\.maximumSteps).max() ?? 0,
                 meanSteps: mean(\.meanSteps), withinTwoSteps: mean(\.withinTwoSteps),
-                signalToNoise: own.map(\.signalToNoise).min() ?? .infinity)
+                signalToNoise: own.map(\.signalToNoise).min() ?? .infinity,
+                explanation: isExplained
+                    ? Explanation(
+                        exportMeanSteps: mean(explained: \.exportMeanSteps),
+                        targetMeanSteps: mean(explained: \.targetMeanSteps),
+                        unexplainedMeanSteps: library.target.isHTP
+                            ? mean { $0.explanation?.unexplainedMeanSteps ?? 0 } : nil) : nil)
         }
     }
 
@@ -165,6 +181,14 @@ public struct TargetVerification: Sendable {
         public var exported: String?
         /// Single steps that run behind its prefill chunks.
         public var steps = 16
+        /// Prompts behind which the integer graph writes ``answer`` tokens each, which the target is compared on.
+        public var prompts: [[Int32]] = []
+        /// See ``prompts``.
+        public var answer = 32
+        /// Tokens that end an answer.
+        public var ends: Set<Int32> = []
+        /// Whether each part is executed in real arithmetic too, to say where differences come from.
+        public var explains = false
 
         /// The defaults.
         public init() {}
@@ -213,7 +237,9 @@ public struct TargetVerification: Sendable {
                 // A process for each, so that nothing a library keeps of one graph can touch the next.
                 let worker = try TargetWorker(library.worker)
                 try worker.load(file)
-                result.rows += try compare(program, part, exported, shape, observed, worker)
+                result.rows += try compare(
+                    program, part, exported, shape, observed, worker,
+                    explaining: options.explains ? library.target : nil)
                 result.versions = worker.versions
             }
         }
@@ -226,6 +252,12 @@ public struct TargetVerification: Sendable {
             result.target = try measurement.measure([target], reference: integer, tokens: tokens) {
                 progress("\(library.rawValue): \(Int($0 * 100)) % of the text")
             }.first
+        }
+        if !options.prompts.isEmpty {
+            result.greedy = try GreedyAgreement.run(
+                program, in: library, prompts: options.prompts, count: options.answer, ends: options.ends,
+                folder: folder,
+                progress: progress)
         }
         if let folder = options.exported {
             result.exported = try ExportedRun.run(
@@ -289,18 +321,26 @@ public struct TargetVerification: Sendable {
 
     private static func compare(
         _ program: IntegerProgram, _ part: ProgramPart, _ exported: StaticGraph, _ shape: StaticShape,
-        _ observed: [Observation], _ worker: TargetWorker
+        _ observed: [Observation], _ worker: TargetWorker, explaining target: ExportTarget?
     ) throws(DyadError) -> [Row] {
         let names = exported.outputs.map { exported.values[$0].name }
         var pairs: [String: (expected: [Int32], bytes: [UInt8])] = [:]
+        var models: [String: Modelled] = [:]
         for step in observed {
-            let (outputs, _) = try worker.run(try step.inputs(of: exported, program, shape), outputs: names)
+            let inputs = try step.inputs(of: exported, program, shape)
+            let (outputs, _) = try worker.run(inputs, outputs: names)
+            let results = target.map { modelled(program, exported, inputs, step.tensors, outputs, $0) }
             let isFull = step.start + step.tokens.count == shape.context
             for (name, bytes) in outputs {
                 guard let expected = step.tensors[name],
                     // Rows of scores have columns that are not filled yet, and not in the integer graph.
                     isFull || program.graph.tensors.first(where: { $0.name == name })?.shape.contains(.context) == false
                 else { continue }
+                if let made = results?[name] {
+                    models[name, default: Modelled()].fromGraph += made.fromGraph
+                    models[name, default: Modelled()].fromTarget += made.fromTarget
+                    models[name, default: Modelled()].fromTargetDropping += made.fromTargetDropping
+                }
                 pairs[name, default: ([], [])].expected += expected
                 pairs[name, default: ([], [])].bytes += bytes
             }
@@ -316,6 +356,10 @@ public struct TargetVerification: Sendable {
             var row = row(
                 program.graph.tensors[number], expected, value, value.integers(bytes), part: name, tokens: shape.tokens)
             row.isOutput = leaving.contains(number)
+            if let target, let model = models[value.name] {
+                row.explanation = explanation(
+                    program.graph.tensors[number], expected, value, value.integers(bytes), model, target)
+            }
             if case .logits(let head)? = program.graph.operations.last?.kind, head.output == number {
                 let width = program.graph.vocabularySize
                 row.bestTokens = (
@@ -329,10 +373,7 @@ public struct TargetVerification: Sendable {
 
     private static func equalBestTokens(_ expected: [Int32], _ found: [Int32], width: Int) -> Int {
         stride(from: 0, to: min(expected.count, found.count), by: width).count { start in
-            func best(_ logits: [Int32]) -> Int? {
-                let row = logits[start..<min(start + width, logits.count)]
-                return row.max().flatMap(row.firstIndex(of:))
-            }
+            func best(_ logits: [Int32]) -> Int? { logits[start..<min(start + width, logits.count)].indexOfLargest }
             return best(expected) == best(found)
         }
     }
@@ -378,7 +419,7 @@ extension TargetVerification {
     /// For `--json`: `max_lsb` and `within_two_lsb` (the worst layer's 8-bit tensors, fed the integer graph's own),
     /// `outputs_within_one_coarse_lsb` (the worst layer's outputs, 16-bit ones in steps of 8 bits), `sqnr_db` (the worst),
     /// `head_argmax_agreement` (the head's best tokens, fed likewise), of
-    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `exported_run` of a folder's own files; `cpu_fallback`; `layers`, and `rows` for the tensors.
+    /// the chained run `argmax_agreement`, `integer_perplexity`, `target_perplexity`, `mean_kl`; `greedy` behind prompts; `exported_run` of a folder's own files; `cpu_fallback`; `layers`, and `rows` for the tensors.
     public func json() -> JSONValue {
         let list = rows.map { row in
             JSONValue.object(
@@ -389,6 +430,7 @@ extension TargetVerification {
                     ("mean_lsb", .measured(row.meanSteps)), ("within_two_lsb", .measured(row.withinTwoSteps)),
                     ("is_output", .bool(row.isOutput)), ("within_one_coarse_lsb", .measured(row.withinOneCoarseStep)),
                     ("sqnr_db", .measured(row.signalToNoise)),
+                    ("explanation", row.explanation?.json ?? .null),
                 ]))
         }
         let parts = layers.map { layer in
@@ -423,6 +465,7 @@ extension TargetVerification {
                 object["mean_kl"] = .measured(comparison.meanKL)
             }
         }
+        if let greedy { object["greedy"] = greedy.json }
         if let exported { object["exported_run"] = exported.json }
         object["layers"] = .array(parts)
         object["rows"] = .array(list)

@@ -2,19 +2,28 @@ import DyadFormats
 import DyadGraph
 import Foundation
 
-@testable import DyadExport
-
 /// Executes a static graph as quantise–dequantise means it: every operation in real arithmetic on its inputs' real values, the
-/// result rounded onto the output's encoding. What a perfect NPU would do.
-struct StaticInterpreter {
-    let graph: StaticGraph
+/// result rounded onto the output's encoding. What a perfect NPU would do; slow and obvious.
+package struct StaticInterpreter {
+    /// What is executed.
+    package let graph: StaticGraph
+    /// Whether sums of products of 16-bit by 8-bit integers lose their low 8 bits, as on Qualcomm's HTP.
+    package let dropsLowBits: Bool
     /// Integers of what was given and made; reals of float constants.
     private var numbers: [Int: [Double]] = [:]
 
-    init(_ graph: StaticGraph) { self.graph = graph }
+    /// An executor of one graph.
+    package init(_ graph: StaticGraph, dropsLowBits: Bool = false) {
+        (self.graph, self.dropsLowBits) = (graph, dropsLowBits)
+    }
 
-    /// The integers of the outputs, and of every other value, by name.
-    mutating func run(_ inputs: [String: [UInt8]]) -> [String: [Int32]] {
+    /// The integers of the outputs, and of every other value, by name. A multiplication and an addition for each weight and token.
+    ///
+    /// - Parameter made: integers of values that another executor made: what reads them is given these instead of this one's own, so that
+    ///   each result differs by what happened since the last of them.
+    package mutating func run(
+        _ inputs: [String: [UInt8]], following made: [String: [Int32]] = [:]
+    ) -> [String: [Int32]] {
         for (id, value) in graph.values.enumerated() {
             if let constant = value.constant {
                 numbers[id] = Self.decode(constant.withUnsafeBytes(Array.init), value)
@@ -22,10 +31,12 @@ struct StaticInterpreter {
                 numbers[id] = Self.decode(bytes, value)
             }
         }
-        for node in graph.nodes { numbers[node.output] = stored(compute(node), graph.values[node.output]) }
         var result: [String: [Int32]] = [:]
-        for (id, value) in graph.values.enumerated() where value.type.integerType != nil && value.constant == nil {
-            result[value.name] = (numbers[id] ?? []).map { Int32($0) }
+        for node in graph.nodes {
+            let value = graph.values[node.output]
+            let own = stored(compute(node), value)
+            if value.type.integerType != nil { result[value.name] = own.map { Int32($0) } }
+            numbers[node.output] = made[value.name].map { $0.map(Double.init) } ?? own
         }
         return result
     }
@@ -80,6 +91,7 @@ struct StaticInterpreter {
                 operation(x[Self.broadcastIndex(index, output, shape)], y[Self.broadcastIndex(index, output, small)])
             }
         }
+        let drop = lowBits(of: node)
         switch node.operation {
         case .gather:
             let width = shape[1]
@@ -89,7 +101,7 @@ struct StaticInterpreter {
             let bias = node.inputs.count > 2 ? reals(node.inputs[2]) : [Double](repeating: 0, count: n)
             return (0..<shape[0] * n).map { index in
                 let (row, column) = (index / n, index % n)
-                return (0..<k).reduce(bias[column]) { $0 + x[row * k + $1] * weight[column * k + $1] }
+                return bias[column] + drop((0..<k).reduce(0) { $0 + x[row * k + $1] * weight[column * k + $1] }, column)
             }
         case .matmul:
             let y = other(), yShape = graph.values[node.inputs[1]].shape
@@ -97,9 +109,10 @@ struct StaticInterpreter {
             let shared = yShape.count == 2
             return (0..<output.reduce(1, *)).map { index in
                 let (matrix, row, column) = (index / (m * n), index / n % m, index % n)
-                return (0..<k).reduce(0) {
-                    $0 + x[(matrix * m + row) * k + $1] * y[((shared ? 0 : matrix) * k + $1) * n + column]
-                }
+                return drop(
+                    (0..<k).reduce(0) {
+                        $0 + x[(matrix * m + row) * k + $1] * y[((shared ? 0 : matrix) * k + $1) * n + column]
+                    }, 0)
             }
         case .add: return broadcast(+)
         case .subtract: return broadcast(-)
@@ -167,6 +180,25 @@ struct StaticInterpreter {
                 let first = (index * shape[axis] + start) * inner
                 return x[first..<first + output[axis] * inner]
             }
+        }
+    }
+
+    /// What is left of the real value of a sum in a column.
+    private func lowBits(of node: StaticGraph.Node) -> (Double, Int) -> Double {
+        guard dropsLowBits, node.inputs.count > 1,
+            case .quantized(let type, let encoding) = graph.values[node.inputs[0]].type, type.bitWidth == 16,
+            graph.values[node.inputs[1]].type.integerType?.bitWidth == 8
+        else { return { sum, _ in sum } }
+        let factors: [Double]
+        switch graph.values[node.inputs[1]].type {
+        case .perRow(_, let scales): factors = scales.map { Double($0) * Double(encoding.scale) }
+        case .quantized(_, let other): factors = [Double(other.scale) * Double(encoding.scale)]
+        case .float, .index, .condition: return { sum, _ in sum }
+        }
+        return { sum, column in
+            let factor = factors[column] * 256
+            // The sum is an integer times the factor; reals carry a few units of the last of 53 bits.
+            return factor == 0 ? sum : (sum / factor + 1e-6).rounded(.down) * factor
         }
     }
 
