@@ -3,7 +3,7 @@ import DyadGraph
 
 /// The form of one tool chain.
 public protocol Exporter {
-    /// Writes a program into the folder `path`, which is made if need be.
+    /// Writes a program into the folder `path`, which is made if need be, or, in a format of one file, as the file `path`.
     ///
     /// Every file is written beside its name and renamed; `manifest.json`, which names the others, comes last.
     ///
@@ -53,6 +53,14 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     var hasExponentials: Bool { self == .onnxruntime || isHTP }
     /// Whether it takes LiteRT's form.
     public var isLiteRT: Bool { self == .litert || self == .ethosU85 }
+    /// The most bytes of weights in one file: offsets of a FlatBuffer, and the protobuf message around a context binary, end at 2 GiB.
+    /// A tenth is left for the graph and what compilers add. nil where the weights stand in a file of their own.
+    var largestPart: Int? {
+        switch self {
+        case .sm8650, .sm8750, .litert, .ethosU85: 1 << 31 - 1 << 31 / 10
+        case .onnxruntime, .coreml: nil
+        }
+    }
     /// QNN's number of the chip and the version of its HTP.
     public var htp: (chip: Int, architecture: Int)? {
         switch self {
@@ -71,7 +79,7 @@ public struct ExportPlan: Equatable, Sendable {
     public var context: Int
     /// Tokens of a prefill chunk; nil for none.
     public var chunk: Int?
-    /// Layers of one file, for models too large for one session; nil for all.
+    /// Layers of one file; nil for as many as one file of the target can hold.
     public var layers: Int?
 
     /// Creates a plan.

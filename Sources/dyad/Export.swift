@@ -29,7 +29,10 @@ struct Export: ParsableCommand {
             """) var target: ExportTarget?
     @Option(help: "Tokens that a step can see, at most as many as the program holds.") var context: Int?
     @Option(help: "Tokens of a prefill chunk; 0 writes the single step only.") var chunk = 128
-    @Option(help: "Write parts of at most so many layers, for models too large for one session.") var split: Int?
+    @Option(
+        help:
+            "Write parts of at most so many layers (default: as many as a file of the target can hold, at most 2 GiB).")
+    var split: Int?
     @Option(help: "gguf: a GGUF file of the same model.") var template: String?
     @Flag(help: "Print one JSON document.") var json = false
 

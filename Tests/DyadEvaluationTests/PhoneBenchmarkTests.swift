@@ -147,7 +147,9 @@ import Testing
     }
 
     /// The script pushes, runs and pulls: with an adb that is this machine, and an SDK whose tools write down what they were asked.
-    @Test func theScriptRunsBothGraphsAndBringsTheirOutputsBack() throws {
+    /// A phone with another chip, which would load another architecture's binary or refuse it without a reason, is not touched.
+    @Test(arguments: [("SM8650-AC\\r", true), ("SM8550", false)])
+    func theScriptRunsBothGraphsAndBringsTheirOutputsBack(chip: String, isTaken: Bool) throws {
         try Self.withFolder { folder in
             try Self.benchmark.writeInputs(Self.program(), from: Self.source, tokens: Self.tokens, in: folder)
             for name in ["prefill", "decode"] { try Self.write("binary", to: "\(folder)/\(name).bin") }
@@ -181,7 +183,7 @@ import Testing
                 esac
 
                 """, to: "\(tools)/adb", executable: true)
-            try Self.write("#!/bin/sh\necho \"$1\"\n", to: "\(tools)/getprop", executable: true)
+            try Self.write("#!/bin/sh\nprintf '\(chip)\\n'\n", to: "\(tools)/getprop", executable: true)
 
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "\(folder)/run.sh")
@@ -194,6 +196,13 @@ import Testing
             process.standardError = FileHandle.nullDevice
             try process.run()
             process.waitUntilExit()
+            guard isTaken else {
+                #expect(process.terminationStatus == 1)
+                for made in ["device", "results"] {
+                    #expect(!FileManager.default.fileExists(atPath: "\(folder)/\(made)"))
+                }
+                return
+            }
             #expect(process.terminationStatus == 0)
             #expect(try String(contentsOfFile: "\(folder)/serial", encoding: .utf8) == "ABC\n")
             for name in ["prefill", "decode"] {

@@ -201,4 +201,28 @@ import Testing
             #expect(error?.remedy.contains("scripts/npu") == true)
         }
     }
+
+    /// What a process left that was killed goes; what belongs to a living one, or to something else, stays.
+    @Test func foldersOfProcessesThatAreNoMoreAreRemoved() throws {
+        let parent = NSTemporaryDirectory() + "dyad-scratches-\(UInt64.random(in: 0...UInt64.max))"
+        defer { try? FileManager.default.removeItem(atPath: parent) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", "exit 0"]
+        try process.run()
+        process.waitUntilExit()
+        let dead = "dyad-scratch-\(process.processIdentifier)-7"
+        let others = ["dyad-scratch-\(getpid())-7", "dyad-scratch-0-7", "dyad-scratch-x-7", "dyad-scratch-", "other"]
+        for name in [dead] + others {
+            try FileManager.default.createDirectory(
+                atPath: "\(parent)/\(name)/graph", withIntermediateDirectories: true)
+        }
+        var scratch: ScratchFolder? = try ScratchFolder(in: parent)
+        let path = try #require(scratch?.path)
+        #expect(FileManager.default.fileExists(atPath: path))
+        #expect(!FileManager.default.fileExists(atPath: "\(parent)/\(dead)"))
+        for name in others { #expect(FileManager.default.fileExists(atPath: "\(parent)/\(name)"), "\(name)") }
+        scratch = nil
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
 }

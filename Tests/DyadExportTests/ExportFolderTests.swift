@@ -1,5 +1,6 @@
 import DyadFormats
 import DyadGraph
+import DyadTestSupport
 import Foundation
 import Testing
 
@@ -70,6 +71,37 @@ import Testing
             try FileManager.default.removeItem(atPath: path)
             let other = #expect(throws: DyadError.self) { _ = try ExportManifest.check(folder, against: program) }
             #expect(other?.reason == .missing)
+        }
+    }
+
+    /// Whole where it fits, else in the fewest equal parts that do, the embedding's table counted at 16 bit; a layer that does not fit is
+    /// left to the writer, which says so.
+    @Test func partsAreAsLargeAsAFileCanBe() {
+        var shape = DecoderShape()
+        (shape.layers, shape.vocabulary) = (4, 50)
+        let graph = shape.program(seed: 1).graph
+        let weights = graph.constants.filter { $0.name.hasPrefix("layers.0.") && $0.type == .i8 }
+        let layer = weights.map { $0.shape.reduce(1, *) }.reduce(0, +)
+        let table = shape.vocabulary * shape.hidden
+        #expect(layer > 0)
+        #expect(ProgramPart.layersThatFit(nil, of: graph) == 4)
+        #expect(ProgramPart.layersThatFit(4 * layer + 3 * table, of: graph) == 4)
+        #expect(ProgramPart.layersThatFit(4 * layer + 3 * table - 1, of: graph) == 3)
+        #expect(ProgramPart.layersThatFit(2 * layer + 2 * table, of: graph) == 2)
+        #expect(ProgramPart.layersThatFit(1, of: graph) == 1)
+    }
+
+    /// A list of compiled files that `dyad export` did not write is an error that names it, and reaches no file elsewhere.
+    @Test(arguments: [
+        "", "[", "{}", "[1]", "[{}]", #"[{"file":"decode.onnx"}]"#, #"[{"file":"../x","sha256":"00"}]"#,
+        #"[{"file":1,"sha256":"00"}]"#,
+    ])
+    func aDamagedListOfCompiledFilesIsRefused(text: String) throws {
+        try withExport(ONNXExporter(Self.plans[0])) { folder, program in
+            let path = "\(folder)/compiled.json"
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            let error = #expect(throws: DyadError.self) { _ = try ExportManifest.check(folder, against: program) }
+            #expect(error?.reason == .malformed && error?.file == path)
         }
     }
 }

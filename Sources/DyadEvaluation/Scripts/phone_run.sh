@@ -15,6 +15,14 @@ push() { adb "$@" >/dev/null; }
 phone() { adb $serial shell "$1"; }
 serial=$*
 
+chip=$(phone "getprop ro.soc.model" | tr -d '\r')
+case $chip in
+@CHIP@*) ;;
+*)
+    echo "this folder is for @CHIP@, and the phone says that it is ${chip:-nothing}: make one with dyad benchmark --target" >&2
+    exit 1
+    ;;
+esac
 phone "rm -rf $place && mkdir -p $place/results"
 for file in "$sdk/bin/aarch64-android/qnn-net-run" "$sdk/lib/aarch64-android/libQnnHtp.so" \
     "$sdk/lib/aarch64-android/libQnnSystem.so" "$sdk/lib/aarch64-android/libQnnHtpV@ARCHITECTURE@Stub.so" \

@@ -42,8 +42,9 @@ public struct PhoneBenchmark: Sendable {
         let export = "\(folder)/export"
         // What an earlier preparation left must not pass for this one's.
         for old in [Self.settings, "results"] { try? FileManager.default.removeItem(atPath: "\(folder)/\(old)") }
-        let report = try ONNXExporter(ExportPlan(target: target, context: context, chunk: chunk)).export(
-            program, from: source, to: export)
+        // In one part each: qnn-net-run hands nothing from one graph to the next.
+        let plan = ExportPlan(target: target, context: context, chunk: chunk, layers: max(program.graph.layerCount, 1))
+        let report = try ONNXExporter(plan).export(program, from: source, to: export)
         let binaries = try ContextBinary.compile(report, in: export, for: target, progress: progress)
         for (step, binary) in zip(steps, binaries) {
             let bytes = try ONNXExporter.contextBinary(of: "\(export)/\(binary.file)")
@@ -124,6 +125,7 @@ public struct PhoneBenchmark: Sendable {
         let template = try MappedFile(file.path)
         let text = withExtendedLifetime(template) { String(decoding: template.bytes, as: UTF8.self) }
             .replacing("@ARCHITECTURE@", with: String(htp.architecture))
+            .replacing("@CHIP@", with: target.rawValue.uppercased())
             .replacing("@REPETITIONS@", with: String(repetitions))
             .replacing("@VERSION@", with: "2.51 for onnxruntime-qnn 2.7.0")
         try AtomicFile.write(path, text: text)

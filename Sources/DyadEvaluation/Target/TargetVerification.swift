@@ -204,8 +204,9 @@ public struct TargetVerification: Sendable {
         _ program: IntegerProgram, against library: TargetLibrary, tokens: [Int32], options: Options = Options(),
         progress: (String) -> Void = { _ in }
     ) throws -> TargetVerification {
-        let folder = NSTemporaryDirectory() + "dyad-verify-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let scratch = try ScratchFolder()
+        defer { withExtendedLifetime(scratch) {} }
+        let folder = scratch.path
         var result = TargetVerification(library: library, versions: [:], rows: [])
         // Known before the layers take their time.
         if let folder = options.exported { try ExportedRun.session(folder, for: library) }

@@ -20,15 +20,16 @@ final class TargetWorker {
     private let library: Library
     /// Bytes that came behind the last whole line.
     private var rest: [UInt8] = []
-    /// Where tensors are handed over; removed with this object.
-    private let folder: String
+    /// Where tensors are handed over.
+    private let scratch: ScratchFolder
+    private var folder: String { scratch.path }
     private var messages: String { folder + "/messages" }
     /// Versions of the vendor's packages, as the last model was loaded.
     private(set) var versions: [String: String] = [:]
 
     init(_ library: Library, interpreter given: String? = nil) throws(DyadError) {
         self.library = library
-        folder = NSTemporaryDirectory() + "dyad-npu-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        scratch = try ScratchFolder()
         guard let script = Bundle.module.url(forResource: "npu_worker", withExtension: "py", subdirectory: "Scripts")
         else {
             throw Self.failure(
@@ -45,7 +46,6 @@ final class TargetWorker {
         // A worker that died becomes an error of the write that meets it, as in every command of Dyad.
         signal(SIGPIPE, SIG_IGN)
         do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             // The libraries say there which nodes they refuse, and a process that dies why.
             _ = FileManager.default.createFile(atPath: messages, contents: nil)
             process.standardError = FileHandle(forWritingAtPath: messages) ?? FileHandle.nullDevice
@@ -58,7 +58,6 @@ final class TargetWorker {
     deinit {
         try? requests.fileHandleForWriting.close()
         if process.isRunning { process.terminate() }
-        try? FileManager.default.removeItem(atPath: folder)
     }
 
     static let installation =

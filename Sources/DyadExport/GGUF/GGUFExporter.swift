@@ -7,14 +7,14 @@ import DyadGraph
 /// An 8-bit row is written as Q8_0 and a 4-bit row as Q4_0, whose blocks of 32 all get the row's scale: the integers stay what they are,
 /// and the scale is rounded to float16. Rows that are no multiple of 32 long, gains and biases are float32. Activations are llama.cpp's own business; a rotation at run time has no
 /// place there, so only programs with folded rotations can be written.
-public struct GGUFExporter {
+public struct GGUFExporter: Exporter {
     /// A GGUF file of the same model, whose settings and tokenizer are taken.
     public var template: String
 
     /// Creates an exporter.
     public init(template: String) { self.template = template }
 
-    /// Writes one file.
+    /// Writes one file, `path` itself.
     ///
     /// A constant prefix of one token becomes the file's token of the beginning of a text, which llama.cpp puts in front of every prompt.
     ///

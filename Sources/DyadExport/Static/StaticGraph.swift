@@ -187,6 +187,28 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
         }
     }
 
+    /// The most layers with which every part has at most so many bytes of weights; one if not even that does.
+    static func layersThatFit(_ bytes: Int?, of graph: IntegerGraph) -> Int {
+        guard let bytes else { return graph.layerCount }
+        let sizes = Dictionary(
+            graph.constants.map {
+                ($0.name, $0.shape.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue })
+            },
+            uniquingKeysWith: { $1 })
+        // Of the embedding two bytes a weight, and one elsewhere: some targets get 4 bits in 8.
+        func weights(_ part: ProgramPart) -> Int {
+            graph.operations.filter(part.contains).reduce(0) { sum, operation in
+                switch operation.kind {
+                case .embed(let embed): sum + 2 * (sizes[embed.weight] ?? 0)
+                case .linear(let linear), .logits(let linear): sum + (sizes[linear.weight] ?? 0)
+                default: sum
+                }
+            }
+        }
+        let count = max(graph.layerCount, 1)
+        return (1...count).last { layers in parts(of: graph, layers: layers).allSatisfy { weights($0) <= bytes } } ?? 1
+    }
+
     /// What leaves it: tensors that other parts read, rows for the caches, logits.
     public func outputs(of graph: IntegerGraph) -> Set<TensorID> {
         let own = graph.operations.filter(contains)
