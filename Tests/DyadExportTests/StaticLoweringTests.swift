@@ -310,4 +310,37 @@ import Testing
         #expect(dropping.run(given)["y"] == [1283] && dropping.run(given)["z"] == [2566])
         #expect(exact.run(given, following: ["y": [7]]) == ["y": [1489], "z": [14]])
     }
+
+    /// Axes of joins, slices and transpositions, and scales of rows: an impossible one is refused under its value's name.
+    @Test func impossibleAxesAreRefused() throws {
+        let program = tinyProgram()
+        let graph = try StaticLowering.lower(
+            program, part: .whole(of: program.graph), shape: StaticShape(tokens: 2, context: 8), for: .onnxruntime)
+        _ = try graph.legalized(for: .onnxruntime)
+        var seen: Set<String> = []
+        for (index, node) in graph.nodes.enumerated() {
+            var damaged = graph
+            var subject = graph.values[node.output].name
+            switch node.operation {
+            case .concatenate(let axis):
+                damaged.nodes[index].operation = .concatenate(axis: axis == 0 ? 1 : 0)
+                seen.insert("concatenate")
+            case .slice(let axis, _):
+                damaged.nodes[index].operation = .slice(axis: axis, start: graph.values[node.inputs[0]].shape[axis])
+                seen.insert("slice")
+            case .transpose(let axes):
+                damaged.nodes[index].operation = .transpose(axes.map { _ in axes[0] })
+                seen.insert("transpose")
+            case .fullyConnected:
+                guard case .perRow(let type, let scales) = graph.values[node.inputs[1]].type else { continue }
+                damaged.values[node.inputs[1]].type = .perRow(type, scales: Array(scales.dropLast()))
+                subject = graph.values[node.inputs[1]].name
+                seen.insert("fullyConnected")
+            default: continue
+            }
+            let error = #expect(throws: DyadError.self) { _ = try damaged.legalized(for: .onnxruntime) }
+            #expect(error?.reason == .unsupported && error?.subject == subject, "\(node.origin)")
+        }
+        #expect(seen == ["concatenate", "slice", "transpose", "fullyConnected"])
+    }
 }

@@ -21,6 +21,7 @@ extension StaticGraph {
         var rewrites = Rewrite.allCases.compactMap { rewrite in self.rewrites[rewrite].map { rewrite.text($0) } }
         for node in nodes {
             try check(node)
+            try checkAxes(node)
             if target.isHTP {
                 try checkForHTP(node)
                 if let rewrite = graph.growSmallWeights(of: node) { rewrites.append(rewrite) }
@@ -76,6 +77,54 @@ extension StaticGraph {
             if case .quantized(let type, _) = value.type, type == .u32 || type == .i32 {
                 throw refusal(value.name, "\(type.rawValue) between operations", "at most 16 bit")
             }
+        }
+    }
+
+    /// Axes: what a vendor's tool takes without a word, and computes something else.
+    private func checkAxes(_ node: Node) throws(DyadError) {
+        let output = values[node.output], rank = output.shape.count
+        for (place, id) in node.inputs.enumerated() {
+            guard case .perRow(_, let scales) = values[id].type else { continue }
+            guard node.operation == .fullyConnected, place > 0 else {
+                throw refusal(
+                    values[id].name, "a scale for each row in an operand of \(node.origin)",
+                    "one scale, but in weights and biases of linears")
+            }
+            guard scales.count == values[id].shape[0], scales.count == output.shape.last else {
+                throw refusal(
+                    values[id].name, "\(scales.count) scales of \(values[id].shape)",
+                    "one for each row, \(output.shape.last ?? 0)")
+            }
+        }
+        switch node.operation {
+        case .concatenate(let axis):
+            let shapes = node.inputs.map { values[$0].shape }
+            guard (0..<rank).contains(axis), shapes.allSatisfy({ $0.count == rank }),
+                (0..<rank).allSatisfy({ place in
+                    place == axis
+                        ? shapes.map { $0[place] }.reduce(0, +) == output.shape[place]
+                        : shapes.allSatisfy { $0[place] == output.shape[place] }
+                })
+            else {
+                throw refusal(
+                    output.name, "\(shapes) joined at axis \(axis) to \(output.shape)", "an axis they differ at")
+            }
+        case .slice(let axis, let start):
+            let shape = values[node.inputs[0]].shape
+            guard (0..<rank).contains(axis), shape.count == rank, start >= 0,
+                (0..<rank).allSatisfy({
+                    $0 == axis ? start + output.shape[$0] <= shape[$0] : output.shape[$0] == shape[$0]
+                })
+            else {
+                throw refusal(
+                    output.name, "\(output.shape) from \(start) of axis \(axis) of \(shape)", "a slice within one axis")
+            }
+        case .transpose(let axes):
+            let shape = values[node.inputs[0]].shape
+            guard axes.sorted() == Array(shape.indices), axes.map({ shape[$0] }) == output.shape else {
+                throw refusal(output.name, "\(shape) by the axes \(axes) to \(output.shape)", "every axis once")
+            }
+        default: break
         }
     }
 
