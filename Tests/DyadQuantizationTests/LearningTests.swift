@@ -136,6 +136,90 @@ import Testing
         #expect(abs(Double(logits.reduce(0, +)) - slope / (9 * 7.0).squareRoot()) < 1e-4)
     }
 
+    /// Gradients of learned rounding and of learned row scales, straight through the rounding and masked outside the range, against
+    /// differences in float64 in which what rounding adds is held.
+    @Test func latentWeightsHaveTheirGradients() throws {
+        var random = Gaussian(seed: 32)
+        let (rows, columns, largest) = (3, 8, 7.0)
+        // Of the last row the integers are at the end of the range, where latent weights lie beyond it too.
+        let integers = (0..<rows * columns).map { $0 / columns == 2 ? Int8(7) : Int8($0 % 13) - 6 }
+        let scales: [Float] = [0.1, 0.5, 2]
+        let start = QuantizedWeight(rows: rows, columns: columns, bits: 4, integers: integers, scales: scales)
+        let float = integers.indices.map { (Float(integers[$0]) + 0.2) * scales[$0 / columns] }
+        let upstream = random.values([rows, columns], deviation: 1)
+        let weight = try LatentWeight(start, float: Tensor(float, shape: [rows, columns]))
+        let parameters = weight.parameters
+        let (logScale, latent) = (parameters[0].tensor, parameters[1].tensor)
+        // Beyond the range by more than the half step that rounding takes.
+        try withNoGrad { try latent.copy(from: latent + Tensor([0, 0, 1], shape: [3, 1])) }
+        let value = try weight.quantized(Tensor.zeros([rows, columns]))
+        try value.backward(gradient: Tensor(upstream, shape: [rows, columns]))
+        let v = try latent.detach().toArray(Float.self).map(Double.init)
+        func loss(_ v: [Double], _ r: [Double], holding start: [Double]) -> Double {
+            v.indices.reduce(0) { sum, i in
+                let s = Double(scales[i / columns]) * exp(r[i / columns])
+                let held = start[i] + 0.5 - (start[i] + 0.5).rounded(.down) - 0.5
+                let level = abs(start[i]) < largest + 0.5 ? v[i] - held : (start[i] > 0 ? largest : -largest)
+                return sum + Double(upstream[i]) * level * s
+            }
+        }
+        let (found, step, zeros) = (try #require(try latent.grad()).toArray(Float.self), 1e-6, [0.0, 0, 0])
+        for i in v.indices {
+            var (more, less) = (v, v)
+            (more[i], less[i]) = (v[i] + step, v[i] - step)
+            let expected = (loss(more, zeros, holding: v) - loss(less, zeros, holding: v)) / (2 * step)
+            #expect(abs(Double(found[i]) - expected) < 1e-4, "\(i)")
+        }
+        #expect(found.suffix(columns).allSatisfy { $0 == 0 } && found.prefix(columns).allSatisfy { $0 != 0 })
+        let byScale = try #require(try logScale.grad()).toArray(Float.self)
+        // Row scales alone are factors of the outputs, to the same effect.
+        let scaled = try ScaledWeight(start)
+        let factors = try #require(try scaled.rowFactors()).reshape([rows, 1])
+        try (scaled.quantized(Tensor.zeros([rows, columns])) * factors)
+            .backward(gradient: Tensor(upstream, shape: [rows, columns]))
+        let byFactor = try #require(try scaled.parameters[0].tensor.grad()).toArray(Float.self)
+        let own = integers.map(Double.init)
+        for row in 0..<rows {
+            var (more, less) = (zeros, zeros)
+            (more[row], less[row]) = (step, -step)
+            for (gradient, at) in [(byScale[row], v), (byFactor[row], own)] {
+                let expected = (loss(at, more, holding: at) - loss(at, less, holding: at)) / (2 * step)
+                #expect(abs(Double(gradient) - expected) < 1e-3, "\(row)")
+            }
+        }
+    }
+
+    /// Gradients of a learned scale whose zero point is fixed, s = s₀·eᵗ, against differences in float64 in which what rounding adds is
+    /// held; the parameter's is damped by LSQ's factor.
+    @Test func scalesWithAFixedZeroPointHaveTheirGradients() throws {
+        var random = Gaussian(seed: 33)
+        let values = random.values([200], deviation: 3).map(Double.init)
+        let upstream = random.values([200], deviation: 1).map(Double.init)
+        let (scale, zero) = (Double(Float(0.03)), 128.0)
+        let encoding = try LearnableEncoding(Encoding(scale: 0.03, zeroPoint: 128), grid: .centred8)
+        let x = try Tensor(values.map(Float.init)).requiresGrad(true)
+        try encoding.quantized(x).backward(gradient: try Tensor(upstream.map(Float.init)))
+        func loss(_ x: [Double], _ t: Double) -> Double {
+            let s = scale * exp(t)
+            return x.indices.reduce(0) { sum, i in
+                let place = values[i] / scale + zero
+                let held = (values[i] / scale + 0.5).rounded(.down) - values[i] / scale
+                let value = place < -0.5 ? -zero * s : place > 255.5 ? (255 - zero) * s : x[i] + held * s
+                return sum + upstream[i] * value
+            }
+        }
+        #expect(values.contains { abs($0) > 128 * scale } && values.contains { abs($0) < 100 * scale })
+        let (found, step) = (try #require(try x.grad()).toArray(Float.self), 1e-6)
+        for i in values.indices {
+            var (more, less) = (values, values)
+            (more[i], less[i]) = (values[i] + step, values[i] - step)
+            #expect(abs(Double(found[i]) - (loss(more, 0) - loss(less, 0)) / (2 * step)) < 1e-3, "\(i)")
+        }
+        let slope = (loss(values, step) - loss(values, -step)) / (2 * step)
+        let gradient = try #require(try encoding.parameters[0].tensor.grad()).item()
+        #expect(abs(gradient - slope / (200 * 255.0).squareRoot()) < 1e-3)
+    }
+
     /// Before and after folding, the quantised network puts out the same (conformance check 3 of MobileQuant).
     @Test(arguments: [8, 4], [false, true]) func foldingKeepsTheQuantisedOutput(bits: Int, rotates: Bool) throws {
         let test = try Case(bits: bits) {

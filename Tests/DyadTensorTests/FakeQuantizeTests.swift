@@ -44,14 +44,22 @@ struct FakeQuantizeTests {
         let channels = axis.map { form.shape[$0] } ?? 1
         let scale = try (Tensor.rand([channels], dtype: .float64, generator: generator) + 0.2).to(dtype)
         let zero = try Tensor.randint(-3..<4, [channels], generator: generator).to(dtype)
-        let x = try (Tensor.randn(form.shape, dtype: .float64, generator: generator) * 3).to(dtype)
+        let inner = axis.map { form.shape[($0 + 1)...].reduce(1, *) } ?? 1
+        let scales = try scale.toArray(Double.self)
+        let drawn = try (Tensor.randn(form.shape, dtype: .float64, generator: generator) * 3).toArray(Double.self)
+        // Beside a kink two precisions may round differently: what lies there is moved away from it.
+        let moved = drawn.enumerated().map { index, value in
+            let step = scales[axis == nil ? 0 : index / inner % channels]
+            let place = value / step + 0.5
+            return abs(place - place.rounded()) < 1e-3 ? value + 0.01 * step : value
+        }
+        let x = try Tensor(moved, shape: form.shape).to(dtype)
         let weight = try Tensor.randn(form.shape, dtype: .float64, generator: generator).to(dtype)
         for leaf in [x, scale, zero] { try leaf.requiresGrad(true) }
         let y = try x.fakeQuantize(scale: scale, zeroPoint: zero, range: range, axis: form.axis, gradientFactor: 0.5)
         try (y * weight).sum().backward()
 
         let values = try x.toArray(Double.self)
-        let scales = try scale.toArray(Double.self)
         let zeros = try zero.toArray(Double.self)
         let weights = try weight.toArray(Double.self)
         let found = try y.toArray(Double.self)
@@ -59,17 +67,9 @@ struct FakeQuantizeTests {
         var byScale = [Double](repeating: 0, count: channels)
         var byZero = byScale
         var magnitude = byScale.map { _ in 1.0 }
-        let inner = axis.map { form.shape[($0 + 1)...].reduce(1, *) } ?? 1
         let tolerance = dtype == .float64 ? 1e-8 : 1e-4
         for (index, value) in values.enumerated() {
             let channel = axis == nil ? 0 : index / inner % channels
-            let v = value / scales[channel]
-            // Beside a kink the two precisions may round differently.
-            let distance = abs(v + 0.5 - (v + 0.5).rounded())
-            guard distance > 1e-4 else {
-                byScale[channel] = .nan
-                continue
-            }
             let reference = Reference(value, scales[channel], zeros[channel], range)
             #expect(abs(found[index] - reference.value) < tolerance)
             #expect(abs(foundX[index] - reference.byX * weights[index]) < tolerance)
@@ -79,7 +79,7 @@ struct FakeQuantizeTests {
         }
         let foundScale = try #require(try scale.grad()).toArray(Double.self)
         let foundZero = try #require(try zero.grad()).toArray(Double.self)
-        for channel in 0..<channels where !byScale[channel].isNaN {
+        for channel in 0..<channels {
             #expect(abs(foundScale[channel] - byScale[channel]) < tolerance * magnitude[channel])
             #expect(abs(foundZero[channel] - byZero[channel]) < tolerance * magnitude[channel])
         }
