@@ -98,6 +98,9 @@ extension Recipe {
         try top.finish()
     }
 
+    /// The recipe where none is named: at 8 bit the best that is known.
+    public static let standard = "dyad-w8a8"
+
     /// Reads the recipe of a file, or the built-in one of that name.
     public static func named(_ nameOrPath: String) throws(DyadError) -> Recipe {
         if nameOrPath.hasSuffix(".yaml") || nameOrPath.hasSuffix(".yml") {

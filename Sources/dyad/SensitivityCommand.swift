@@ -31,7 +31,7 @@ struct SensitivityCommand: ParsableCommand {
 /// What `quantize` and `sensitivity` share.
 struct CalibrationOptions: ParsableArguments {
     @Argument(help: "The float model.") var model: String
-    @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = "static-w8a8"
+    @Option(help: "A built-in recipe (see `dyad recipes`) or a .yaml file.") var recipe = Recipe.standard
     @Option(help: "`self` (the model writes its own), or a text or .jsonl file.") var calibration = "self"
     @Option(
         help: "File that keeps self-written text, and gives it to further runs with the same model, seed and lengths.")

@@ -24,7 +24,8 @@ enum TinyModel {
     /// The arguments of a short quantisation.
     static func quantize(_ model: String, _ output: String) -> [String] {
         [
-            "quantize", model, "-o", output, "--samples", "4", "--sequence-length", "32", "--context", "64",
+            "quantize", model, "-o", output, "--recipe", "static-w8a8", "--samples", "4", "--sequence-length", "32",
+            "--context", "64",
             "--threads",
             "1", "--json",
         ]
