@@ -57,7 +57,7 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     /// A tenth is left for the graph and what compilers add. nil where the weights stand in a file of their own.
     var largestPart: Int? {
         switch self {
-        case .sm8650, .sm8750, .litert, .ethosU85: 1 << 31 - 1 << 31 / 10
+        case .sm8650, .sm8750, .litert, .ethosU85: (1 << 31) - (1 << 31) / 10
         case .onnxruntime, .coreml: nil
         }
     }
