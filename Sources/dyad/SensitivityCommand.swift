@@ -8,7 +8,7 @@ struct SensitivityCommand: ParsableCommand {
         commandName: "sensitivity",
         abstract: "Measure which tensors would gain most from more bits.",
         discussion: """
-            Calibrates as `dyad quantize` does, then rounds each 8-bit activation (and each 4-bit weight) alone and measures \
+            Calibrates as `dyad quantize` does, without a recipe's learning, then rounds each 8-bit activation (and each 4-bit weight) alone and measures \
             the KL divergence from the float model. The curves give growing shares of the most sensitive ones more bits, \
             on text that ranked nothing. `dyad quantize --max-16bit-sites` makes the program.
             """)

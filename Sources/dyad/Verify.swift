@@ -60,6 +60,11 @@ struct Verify: ParsableCommand {
                 .usage, subject: name, found: "\(value)", expected: "at least \(least)", remedy: "Leave the option out."
             )
         }
+        if case .program(let opponent) = against, explain || prompts != nil || html != nil {
+            throw DyadError(
+                .usage, subject: "--against \(opponent.rawValue)", found: "--explain, --prompts or --html",
+                expected: "a vendor's library with these", remedy: "Name one with --against, or leave them out.")
+        }
         let loaded = try IntegerProgram.load(program)
         if let exported {
             try loaded.validate()

@@ -46,6 +46,19 @@ struct PipelineTests {
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == first)
     }
 
+    @Test("without a recipe quantize learns, as the best that is known does")
+    func standardRecipe() throws {
+        let path = try Place.folder() + "/standard.dyad"
+        var arguments = TinyModel.quantize(try TinyModel.folder.get(), path)
+        let place = try #require(arguments.firstIndex(of: "--recipe"))
+        arguments.removeSubrange(place...place + 1)
+        let outcome = try Command(arguments).outcome()
+        _ = try object(outcome)
+        #expect(outcome.errors.contains("learn: "))
+        let program = try object(dyad("inspect", path, "--json"))
+        #expect(JSONValue.object(program).text().contains("dyad-w8a8"))
+    }
+
     @Test("inspect lists tensors of a checkpoint, its weights' file and a program")
     func inspect() throws {
         let model = try TinyModel.folder.get()

@@ -1,4 +1,3 @@
-import DyadExport
 import DyadFormats
 import DyadGraph
 import DyadRuntime
@@ -7,6 +6,7 @@ import Foundation
 import Testing
 
 @testable import DyadEvaluation
+@testable import DyadExport
 
 /// What a comparison with a vendor's library says of itself; the libraries themselves run in `make test-npu`.
 @Suite struct TargetVerificationTests {
@@ -88,11 +88,11 @@ import Testing
     /// A target that does nothing otherwise than dropping low bits is explained by that, tensor by tensor; the integer graph is not touched.
     @Test func whatDropsLowBitsIsExplained() throws {
         var shape = DecoderShape()
-        (shape.layers, shape.hasHadamard) = (1, true)
+        (shape.layers, shape.hasHadamard, shape.hidden, shape.intermediate) = (1, true, 64, 384)
         let program = shape.program(seed: 3)
-        let tokens: [Int32] = [1, 2, 3, 4]
-        let observed = try TargetVerification.Observation(program, tokens: tokens, start: 0, count: 4)
-        let extents = StaticShape(tokens: 4, context: 4)
+        let tokens = (0..<32).map { Int32($0) }
+        let observed = try TargetVerification.Observation(program, tokens: tokens, start: 0, count: 32)
+        let extents = StaticShape(tokens: 32, context: 32)
         let folder = NSTemporaryDirectory() + "dyad-part-\(UInt64.random(in: 0...UInt64.max))"
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let (_, graph) = try TargetLibrary.sm8650.write(
@@ -222,7 +222,55 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: path))
         #expect(!FileManager.default.fileExists(atPath: "\(parent)/\(dead)"))
         for name in others { #expect(FileManager.default.fileExists(atPath: "\(parent)/\(name)"), "\(name)") }
+        // As of a process in another container: its number is nobody's here, and its lock is held.
+        let foreign = "\(parent)/\(dead)"
+        try FileManager.default.createDirectory(atPath: foreign, withIntermediateDirectories: true)
+        let held = open(foreign, O_RDONLY)
+        defer { close(held) }
+        #expect(flock(held, LOCK_EX) == 0)
+        _ = try ScratchFolder(in: parent)
+        #expect(FileManager.default.fileExists(atPath: foreign))
         scratch = nil
         #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    /// An exported tensor with another scale is compared by what it means, but for what both cut off; one with a factor folded in is not
+    /// another.
+    @Test func integersAreComparedByWhatTheyMean() throws {
+        let tensor = GraphTensor(
+            name: "s", shape: [.tokens, .fixed(4)], type: .u16, encoding: Encoding(scale: 0.5, zeroPoint: 32768))
+        func value(_ type: IntegerType, _ encoding: Encoding) -> StaticGraph.Value {
+            .init(name: "s", shape: [1, 4], type: .quantized(type, encoding), constant: nil)
+        }
+        func steps(_ value: StaticGraph.Value, _ found: [Int32], factor: Float = 1) -> Double {
+            TargetVerification.row(
+                tensor, [0, 32768, 32778, 65535], value, found, factor: factor, part: "", tokens: 1
+            ).maximumSteps
+        }
+        let coarse = value(.u16, Encoding(scale: 1, zeroPoint: 32768))
+        // 10 steps of 0.5 are 5 of 1; both masks are the lowest integer, however low.
+        #expect(steps(coarse, [0, 32768, 32773, 65535]) == 0)
+        #expect(steps(coarse, [0, 32768, 32778, 65535]) == 5)
+        let folded = value(.i16, Encoding(scale: 0.0625, zeroPoint: 0))
+        #expect(steps(folded, [-32768, 0, 10, 32767], factor: 0.125) == 0)
+        #expect(steps(folded, [-32768, 0, 11, 32767], factor: 0.125) == 1)
+        let meaning = TargetVerification.Meaning(tensor, as: coarse, factor: 1)
+        #expect(meaning.exported([0, 32768, 32778, 65535], of: tensor) == [0, 32768, 32773, 65535])
+        let signed = TargetVerification.Meaning(tensor, as: folded, factor: 0.125)
+        #expect(signed.exported([0, 32768, 32778, 65535], of: tensor) == [-32768, 0, 10, 32767])
+    }
+
+    /// A template may write the program's constant prefix in front of a prompt: it is taken off once, for all who run the text.
+    @Test func aPromptThatBeginsWithThePrefixIsTheSameText() throws {
+        var shape = DecoderShape()
+        (shape.layers, shape.prefix) = (1, 1)
+        let program = shape.program(seed: 3)
+        let session = try Runtime(program: program).makeSession()
+        let prompt: [Int32] = [1, 2, 3]
+        #expect(session.droppedCount(of: program.graph.prefixTokens + prompt) == 1)
+        let plain = try GreedyAgreement.texts([prompt], count: 4, ends: [], session: session)
+        let written = try GreedyAgreement.texts(
+            [program.graph.prefixTokens + prompt], count: 4, ends: [], session: session)
+        #expect(plain.map(\.tokens) == written.map(\.tokens) && written.map(\.promptLength) == [3])
     }
 }

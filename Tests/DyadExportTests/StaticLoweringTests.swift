@@ -311,6 +311,31 @@ import Testing
         #expect(exact.run(given, following: ["y": [7]]) == ["y": [1489], "z": [14]])
     }
 
+    /// Halves go up, as in the program, or to the even neighbour, as in ONNX; what is no number stands for zero.
+    @Test func halvesAndNonNumbersAreRounded() {
+        var graph = StaticGraph()
+        func type(_ scale: Float) -> StaticGraph.ValueType { .quantized(.u16, Encoding(scale: scale, zeroPoint: 100)) }
+        graph.values = [
+            .init(name: "x", shape: [4], type: type(0.5), constant: nil),
+            .init(name: "y", shape: [4], type: type(1), constant: nil),
+            .init(
+                name: "gain", shape: [4], type: .float,
+                constant: ConstantData([Float](repeating: 1, count: 4).withUnsafeBytes(Array.init))),
+            .init(name: "norm", shape: [4], type: type(1), constant: nil),
+        ]
+        graph.nodes = [
+            .init(origin: "round", operation: .requantize, inputs: [0], output: 1),
+            .init(origin: "norm", operation: .rmsNorm(epsilon: 0), inputs: [0, 2], output: 3),
+        ]
+        func run(_ x: [UInt8], even: Bool) -> [String: [Int32]] {
+            var interpreter = StaticInterpreter(graph, roundsTiesToEven: even)
+            return interpreter.run(["x": x.flatMap { [$0, 0] }])
+        }
+        #expect(run([101, 103, 99, 97], even: false)["y"] == [101, 102, 100, 99])
+        #expect(run([101, 103, 99, 97], even: true)["y"] == [100, 102, 100, 98])
+        #expect(run([100, 100, 100, 100], even: false)["norm"] == [100, 100, 100, 100])
+    }
+
     /// Axes of joins, slices and transpositions, and scales of rows: an impossible one is refused under its value's name.
     @Test func impossibleAxesAreRefused() throws {
         let program = tinyProgram()
@@ -336,11 +361,18 @@ import Testing
                 damaged.values[node.inputs[1]].type = .perRow(type, scales: Array(scales.dropLast()))
                 subject = graph.values[node.inputs[1]].name
                 seen.insert("fullyConnected")
+            case .matmul:
+                damaged.values[node.inputs[0]].shape[graph.values[node.inputs[0]].shape.count - 1] += 1
+                // What makes or also reads the value may be refused before it.
+                #expect(throws: DyadError.self) { _ = try damaged.legalized(for: .onnxruntime) }
+                seen.insert("matmul")
+                continue
             default: continue
             }
             let error = #expect(throws: DyadError.self) { _ = try damaged.legalized(for: .onnxruntime) }
             #expect(error?.reason == .unsupported && error?.subject == subject, "\(node.origin)")
+            #expect(error?.found.contains(node.origin) == true)
         }
-        #expect(seen == ["concatenate", "slice", "transpose", "fullyConnected"])
+        #expect(seen == ["concatenate", "slice", "transpose", "fullyConnected", "matmul"])
     }
 }

@@ -15,7 +15,7 @@ push() { adb "$@" >/dev/null; }
 phone() { adb $serial shell "$1"; }
 serial=$*
 
-chip=$(phone "getprop ro.soc.model" | tr -d '\r')
+chip=$(phone "getprop ro.soc.model") || { echo "adb reaches no phone" >&2; exit 1; }
 case $chip in
 @CHIP@*) ;;
 *)

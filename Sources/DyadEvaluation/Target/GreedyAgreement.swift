@@ -31,7 +31,7 @@ public struct GreedyAgreement: Equatable, Sendable {
             (tokens, promptLength) = (prompt, prompt.count)
             session.reset()
             var logits = try session.prefill(prompt)
-            for _ in 0..<count - 1 {
+            for _ in 1..<max(count, 1) {
                 guard let next = logits.indexOfLargest.map(Int32.init), !ends.contains(next) else { return }
                 tokens.append(next)
                 logits = try session.decode(next)
@@ -50,9 +50,7 @@ public struct GreedyAgreement: Equatable, Sendable {
         folder: String, progress: (String) -> Void
     ) throws -> GreedyAgreement {
         let session = try Runtime(program: program).makeSession()
-        let texts = try prompts.map { prompt throws(DyadError) in
-            try Text(prompt, count: count, ends: ends, session: session)
-        }
+        let texts = try texts(prompts, count: count, ends: ends, session: session)
         // Of one length, since shapes are fixed; what fills a window up comes later and is seen by nothing.
         let longest = texts.map(\.tokens.count).max() ?? 1
         let length = min((longest + 15) / 16 * 16, program.graph.maximumContext - program.graph.prefixTokens.count)
@@ -64,6 +62,18 @@ public struct GreedyAgreement: Equatable, Sendable {
             try result.add(text, integer: integer, target: target, length: length)
         }
         return result
+    }
+
+    /// What the integer graph writes behind each prompt.
+    static func texts(
+        _ prompts: [[Int32]], count: Int, ends: Set<Int32>, session: Session
+    ) throws(DyadError) -> [Text] {
+        try prompts.map { prompt throws(DyadError) in
+            session.reset()
+            // A session takes the constant prefix off by itself, a window does not.
+            let own = prompt.dropFirst(session.droppedCount(of: prompt))
+            return try Text(Array(own), count: count, ends: ends, session: session)
+        }
     }
 
     /// Counts one text, which `integer` has written, in windows of `length` tokens.

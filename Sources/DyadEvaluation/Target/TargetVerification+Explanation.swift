@@ -42,13 +42,14 @@ extension TargetVerification {
                 theirs[value.name] = made
             }
             guard let own = tensors[value.name], own.count == count,
-                let tensor = program.graph.tensors.first(where: { $0.name == value.name }),
-                let offset = value.type.integerType.flatMap({ tensor.type.offset(of: $0) })
+                let tensor = program.graph.tensors.first(where: { $0.name == value.name })
             else { continue }
-            ours[value.name] = own.map { $0 - offset }
+            ours[value.name] = Meaning(tensor, as: value, factor: graph.factors[value.name] ?? 1)
+                .exported(own, of: tensor)
         }
         func run(_ made: [String: [Int32]], dropping: Bool) -> [String: [Int32]] {
-            var interpreter = StaticInterpreter(graph, dropsLowBits: dropping)
+            var interpreter = StaticInterpreter(
+                graph, dropsLowBits: dropping, roundsTiesToEven: target == .onnxruntime)
             return interpreter.run(given, following: made)
         }
         let fromGraph = run(ours, dropping: false), exact = run(theirs, dropping: false)
@@ -64,14 +65,15 @@ extension TargetVerification {
 
     static func explanation(
         _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32],
-        _ model: Modelled, _ target: ExportTarget
+        _ model: Modelled, _ target: ExportTarget, factor: Float = 1
     ) -> Explanation? {
         func distance(_ a: [Int32], _ b: [Int32]) -> Double {
             Double(zip(a, b).reduce(0) { $0 + abs(Int($1.0) - Int($1.1)) }) / Double(max(min(a.count, b.count), 1))
         }
         guard model.fromGraph.count == expected.count, model.fromTarget.count == found.count else { return nil }
         return Explanation(
-            exportMeanSteps: row(tensor, expected, value, model.fromGraph, part: "", tokens: 0).meanSteps,
+            exportMeanSteps: row(tensor, expected, value, model.fromGraph, factor: factor, part: "", tokens: 0)
+                .meanSteps,
             targetMeanSteps: distance(model.fromTarget, found),
             unexplainedMeanSteps: target.isHTP ? distance(model.fromTargetDropping, found) : nil)
     }

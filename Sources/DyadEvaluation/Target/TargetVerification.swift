@@ -355,11 +355,13 @@ public struct TargetVerification: Sendable {
             else { continue }
             let name = part.embeds ? "embedding" : part.hasHead ? "head" : "layers.\(part.layers.lowerBound)"
             var row = row(
-                program.graph.tensors[number], expected, value, value.integers(bytes), part: name, tokens: shape.tokens)
+                program.graph.tensors[number], expected, value, value.integers(bytes),
+                factor: exported.factors[value.name] ?? 1, part: name, tokens: shape.tokens)
             row.isOutput = leaving.contains(number)
             if let target, let model = models[value.name] {
                 row.explanation = explanation(
-                    program.graph.tensors[number], expected, value, value.integers(bytes), model, target)
+                    program.graph.tensors[number], expected, value, value.integers(bytes), model, target,
+                    factor: exported.factors[value.name] ?? 1)
             }
             if case .logits(let head)? = program.graph.operations.last?.kind, head.output == number {
                 let width = program.graph.vocabularySize
@@ -379,24 +381,25 @@ public struct TargetVerification: Sendable {
         }
     }
 
+    /// A tensor's row.
+    ///
+    /// - Parameter factor: what the exporter has multiplied the tensor's real values by.
     static func row(
-        _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], part: String,
-        tokens: Int
+        _ tensor: GraphTensor, _ expected: [Int32], _ value: StaticGraph.Value, _ found: [Int32], factor: Float = 1,
+        part: String, tokens: Int
     ) -> Row {
-        // The same integers mean the same, also where the exporter has folded a factor into the scale, or has turned them into signed ones;
-        // logits differ in type.
-        let offset = value.type.integerType.flatMap { tensor.type.offset(of: $0) }
-        let isSameType = offset != nil
-        let found = offset.map { offset in found.map { $0 + offset } } ?? found
-        let ours = tensor.encoding, theirs = isSameType ? tensor.encoding : value.type.encoding ?? tensor.encoding
+        let meaning = Meaning(tensor, as: value, factor: factor)
+        let found = found.map { $0 + meaning.offset }
+        let ours = tensor.encoding, theirs = meaning.encoding
         let step = Double(max(ours.scale, theirs.scale))
         var (largest, sum, near, nearer, signal, noise) = (0.0, 0.0, 0, 0, 0.0, 0.0)
         let coarse: Double = value.type.integerType?.bitWidth == 16 ? 257 : 1
         for (a, b) in zip(expected, found) {
             let real = Double(a - ours.zeroPoint) * Double(ours.scale)
-            let difference = Double(b - theirs.zeroPoint) * Double(theirs.scale) - real
+            let difference =
+                meaning.areBothCut(a, b) ? 0 : Double(b - theirs.zeroPoint) * Double(theirs.scale) - real
             // Rounded in the last place only: two equal integers are no step apart.
-            let steps = isSameType ? Double(abs(a - b)) : abs(difference) / step
+            let steps = meaning.isSame || meaning.areBothCut(a, b) ? Double(abs(a - b)) : abs(difference) / step
             largest = max(largest, steps)
             sum += steps
             if steps <= 2 { near += 1 }
@@ -413,6 +416,49 @@ public struct TargetVerification: Sendable {
             maximumSteps: largest, meanSteps: sum / count, withinTwoSteps: Double(near) / count,
             isOutput: false, withinOneCoarseStep: Double(nearer) / count,
             signalToNoise: noise == 0 ? .infinity : 10 * log10(signal / noise))
+    }
+}
+
+extension TargetVerification {
+    /// How the integers of an exported value say what those of the integer graph's tensor say.
+    struct Meaning {
+        /// What is added to the exported integers: signed ones stand for unsigned.
+        var offset: Int32 = 0
+        /// The encoding of these, in the tensor's own units.
+        var encoding: Encoding
+        /// Whether equal integers are equal numbers.
+        var isSame = false
+        /// The ends of a type that both have: what lies beyond is cut by both, as masked scores are, however deep each mask is.
+        private var range: ClosedRange<Int32>?
+
+        init(_ tensor: GraphTensor, as value: StaticGraph.Value, factor: Float) {
+            encoding = value.type.encoding ?? tensor.encoding
+            encoding.scale /= factor
+            guard let offset = value.type.integerType.flatMap({ tensor.type.offset(of: $0) }) else { return }
+            self.offset = offset
+            encoding.zeroPoint += offset
+            range = Int32(tensor.type.range.lowerBound)...Int32(tensor.type.range.upperBound)
+            // A factor that was multiplied in and divided out again may leave a scale's last bit otherwise.
+            isSame =
+                encoding.zeroPoint == tensor.encoding.zeroPoint
+                && abs(encoding.scale / tensor.encoding.scale - 1) < 1e-5
+        }
+
+        func areBothCut(_ a: Int32, _ b: Int32) -> Bool {
+            range.map { a == b && (a == $0.lowerBound || a == $0.upperBound) } ?? false
+        }
+
+        /// The exported integers that say what the tensor's say; nil for a value of another type.
+        func exported(_ own: [Int32], of tensor: GraphTensor) -> [Int32]? {
+            guard let range else { return nil }
+            guard !isSame else { return own.map { $0 - offset } }
+            return own.map { integer in
+                guard !areBothCut(integer, integer) else { return integer - offset }
+                let real = Double(integer - tensor.encoding.zeroPoint) * Double(tensor.encoding.scale)
+                let level = (real / Double(encoding.scale) + 0.5).rounded(.down) + Double(encoding.zeroPoint)
+                return Int32(min(max(level, Double(range.lowerBound)), Double(range.upperBound))) - offset
+            }
+        }
     }
 }
 

@@ -47,6 +47,7 @@ struct SignedRewriter {
         }
         let small = source.values.count { if case .perRow(.i4, _) = $0.type { true } else { false } }
         if small > 0 { rewrites.append("\(small) matrices of 4-bit weights in 8 bits") }
+        rewriter.builder.graph.factors = source.factors
         return (rewriter.builder.graph, rewrites)
     }
 

@@ -6,7 +6,7 @@ struct StaticBuilder {
     typealias ValueID = StaticGraph.ValueID
     typealias ValueType = StaticGraph.ValueType
 
-    private(set) var graph = StaticGraph()
+    var graph = StaticGraph()
     private var names: Set<String> = []
     /// The operation of the integer graph that nodes are made for.
     var origin = ""

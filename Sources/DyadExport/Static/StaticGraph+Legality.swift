@@ -41,24 +41,26 @@ extension StaticGraph {
             switch value.type {
             case .quantized(_, let encoding):
                 guard encoding.scale.isFinite, encoding.scale >= .leastNormalMagnitude else {
-                    throw refusal(value.name, "the scale \(encoding.scale)", "a normal, positive float32 scale")
+                    throw refusal(nil, value.name, "the scale \(encoding.scale)", "a normal, positive float32 scale")
                 }
                 count += 1
             case .perRow(_, let scales):
                 if let row = scales.firstIndex(where: { !($0.isFinite && $0 >= 0) }) {
-                    throw refusal(value.name, "the scale \(scales[row]) of row \(row)", "finite scales")
+                    throw refusal(nil, value.name, "the scale \(scales[row]) of row \(row)", "finite scales")
                 }
                 count += 1
-            case .float where value.constant == nil: throw refusal(value.name, "no encoding", "one for every tensor")
+            case .float where value.constant == nil:
+                throw refusal(nil, value.name, "no encoding", "one for every tensor")
             case .float, .index, .condition: break
             }
         }
         return count
     }
 
-    private func refusal(_ subject: String, _ found: String, _ expected: String) -> DyadError {
+    private func refusal(_ node: Node?, _ subject: String, _ found: String, _ expected: String) -> DyadError {
         DyadError(
-            .unsupported, subject: subject, found: found, expected: expected,
+            .unsupported, subject: subject,
+            found: node.map { "\(found), in \($0.origin) (\($0.operation))" } ?? found, expected: expected,
             remedy: "Quantise with a recipe whose tensors this target takes.")
     }
 
@@ -66,16 +68,16 @@ extension StaticGraph {
         if node.operation == .reshape {
             let (from, to) = (values[node.inputs[0]], values[node.output])
             guard from.shape.reduce(1, *) == to.shape.reduce(1, *) else {
-                throw refusal(to.name, "the shape \(to.shape) of what has \(from.shape)", "as many values")
+                throw refusal(node, to.name, "the shape \(to.shape) of what has \(from.shape)", "as many values")
             }
         }
         for id in node.inputs + [node.output] {
             let value = values[id]
             if value.shape.contains(where: { $0 < 1 }) {
-                throw refusal(value.name, "the shape \(value.shape)", "positive extents")
+                throw refusal(node, value.name, "the shape \(value.shape)", "positive extents")
             }
             if case .quantized(let type, _) = value.type, type == .u32 || type == .i32 {
-                throw refusal(value.name, "\(type.rawValue) between operations", "at most 16 bit")
+                throw refusal(node, value.name, "\(type.rawValue) between operations", "at most 16 bit")
             }
         }
     }
@@ -87,12 +89,12 @@ extension StaticGraph {
             guard case .perRow(_, let scales) = values[id].type else { continue }
             guard node.operation == .fullyConnected, place > 0 else {
                 throw refusal(
-                    values[id].name, "a scale for each row in an operand of \(node.origin)",
+                    node, values[id].name, "a scale for each row",
                     "one scale, but in weights and biases of linears")
             }
             guard scales.count == values[id].shape[0], scales.count == output.shape.last else {
                 throw refusal(
-                    values[id].name, "\(scales.count) scales of \(values[id].shape)",
+                    node, values[id].name, "\(scales.count) scales of \(values[id].shape)",
                     "one for each row, \(output.shape.last ?? 0)")
             }
         }
@@ -107,7 +109,7 @@ extension StaticGraph {
                 })
             else {
                 throw refusal(
-                    output.name, "\(shapes) joined at axis \(axis) to \(output.shape)", "an axis they differ at")
+                    node, output.name, "\(shapes) joined at axis \(axis) to \(output.shape)", "an axis they differ at")
             }
         case .slice(let axis, let start):
             let shape = values[node.inputs[0]].shape
@@ -117,12 +119,19 @@ extension StaticGraph {
                 })
             else {
                 throw refusal(
-                    output.name, "\(output.shape) from \(start) of axis \(axis) of \(shape)", "a slice within one axis")
+                    node, output.name, "\(output.shape) from \(start) of axis \(axis) of \(shape)",
+                    "a slice within one axis")
             }
         case .transpose(let axes):
             let shape = values[node.inputs[0]].shape
             guard axes.sorted() == Array(shape.indices), axes.map({ shape[$0] }) == output.shape else {
-                throw refusal(output.name, "\(shape) by the axes \(axes) to \(output.shape)", "every axis once")
+                throw refusal(node, output.name, "\(shape) by the axes \(axes) to \(output.shape)", "every axis once")
+            }
+        case .matmul, .fullyConnected:
+            let (x, y) = (values[node.inputs[0]].shape, values[node.inputs[1]].shape)
+            let inner = node.operation == .matmul ? y.dropLast().last : y.last
+            guard x.last == inner else {
+                throw refusal(node, output.name, "\(x) times \(y)", "equal inner extents")
             }
         default: break
         }
@@ -132,12 +141,12 @@ extension StaticGraph {
         let output = values[node.output]
         let limit = node.operation == .matmul ? 4 : 5
         guard output.shape.count <= limit else {
-            throw refusal(output.name, "rank \(output.shape.count)", "rank \(limit) at most on HTP")
+            throw refusal(node, output.name, "rank \(output.shape.count)", "rank \(limit) at most on HTP")
         }
         if node.operation == .matmul, case .quantized(let type, let encoding) = values[node.inputs[1]].type {
             guard type == .i8, encoding.zeroPoint == 0 else {
                 throw refusal(
-                    values[node.inputs[1]].name, "\(type.rawValue) with zero point \(encoding.zeroPoint)",
+                    node, values[node.inputs[1]].name, "\(type.rawValue) with zero point \(encoding.zeroPoint)",
                     "i8 with zero point 0 as the second factor of a matmul on HTP, which makes anything else 8-bit")
             }
         }
@@ -145,7 +154,8 @@ extension StaticGraph {
             let result = output.type.integerType, input != result
         {
             throw refusal(
-                output.name, "\(input.rawValue) → \(result.rawValue) with a scale for each row", "equal widths on HTP")
+                node, output.name, "\(input.rawValue) → \(result.rawValue) with a scale for each row",
+                "equal widths on HTP")
         }
     }
 

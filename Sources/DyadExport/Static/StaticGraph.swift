@@ -112,6 +112,8 @@ public struct StaticGraph: Sendable {
     public var outputs: [ValueID] = []
     /// Operations that the target got in another form.
     var rewrites: [Rewrite: Int] = [:]
+    /// What the real values of a tensor of the integer graph are multiplied by here, its integers being the same: 1/√d of queries.
+    package var factors: [String: Float] = [:]
 
     /// The value of a name. Linear.
     public func value(named name: String) -> ValueID? { values.firstIndex { $0.name == name } }

@@ -9,12 +9,14 @@ package struct StaticInterpreter {
     package let graph: StaticGraph
     /// Whether sums of products of 16-bit by 8-bit integers lose their low 8 bits, as on Qualcomm's HTP.
     package let dropsLowBits: Bool
+    /// Whether halves go to the even neighbour, as ONNX has it, or up, as in the program and to all appearance on HTP.
+    package let roundsTiesToEven: Bool
     /// Integers of what was given and made; reals of float constants.
     private var numbers: [Int: [Double]] = [:]
 
     /// An executor of one graph.
-    package init(_ graph: StaticGraph, dropsLowBits: Bool = false) {
-        (self.graph, self.dropsLowBits) = (graph, dropsLowBits)
+    package init(_ graph: StaticGraph, dropsLowBits: Bool = false, roundsTiesToEven: Bool = false) {
+        (self.graph, self.dropsLowBits, self.roundsTiesToEven) = (graph, dropsLowBits, roundsTiesToEven)
     }
 
     /// The integers of the outputs, and of every other value, by name. A multiplication and an addition for each weight and token.
@@ -64,7 +66,11 @@ package struct StaticInterpreter {
         guard case .quantized(let type, let encoding) = value.type else { return reals }
         let (low, high) = (Double(type.range.lowerBound), Double(type.range.upperBound))
         return reals.map {
-            min(max(($0 / Double(encoding.scale)).rounded() + Double(encoding.zeroPoint), low), high)
+            // What is no number, as a row of zeros divided by its root, stands for zero.
+            guard !$0.isNaN else { return Double(encoding.zeroPoint) }
+            let place = $0 / Double(encoding.scale)
+            let level = roundsTiesToEven ? place.rounded(.toNearestOrEven) : (place + 0.5).rounded(.down)
+            return min(max(level + Double(encoding.zeroPoint), low), high)
         }
     }
 

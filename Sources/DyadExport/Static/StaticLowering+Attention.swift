@@ -33,6 +33,7 @@ extension StaticLowering {
             parts.append(try scaled(rest, by: factor, to: output.wide))
         }
         let joined = builder.reshape(builder.concatenate(parts, axis: 2), extents)
+        if factor != 1 { builder.graph.factors[name(o.output)] = factor }
         values[o.output] = builder.requantize(joined, to: output.narrow, name: name(o.output))
     }
 
