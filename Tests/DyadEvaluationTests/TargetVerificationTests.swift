@@ -63,6 +63,17 @@ import Testing
         var plain = Self.verification
         plain.library = .onnxruntime
         #expect(plain.json().object?["cpu_fallback"] == .null)
+        #expect(!Self.verification.page(of: "x.dyad").contains("by itself"))
+        var explained = Self.verification
+        explained.rows[0].explanation = .init(
+            exportMeanSteps: 0.1234, targetMeanSteps: 0.5678, unexplainedMeanSteps: 0.0091)
+        explained.exported = ExportedRun(
+            files: ["decode.sm8650.onnx"], prefilled: 6, steps: 2, positions: 4, equalBestTokens: 3, signalToNoise: 21.5
+        )
+        let whole = explained.page(of: "x.dyad")
+        for text in ["by itself", "0.1234", "0.5678", "0.0091", "3 of 4", "decode.sm8650.onnx"] {
+            #expect(whole.contains(text), "\(text)")
+        }
         let page = Self.verification.page(of: "x.dyad")
         #expect(page.contains("a&lt;b&gt;") && !page.contains("a<b>"))
         #expect(page.contains("onnxruntime-qnn 1.2.3"))

@@ -34,24 +34,39 @@ extension TargetVerification {
                     ]
                 ])
         }
+        if let headAgreement {
+            body += "<p>The head's best token: the same in \(Self.text(headAgreement * 100, 2)) %.</p>\n"
+        }
+        if let exported {
+            body += Self.table(
+                ["files", "tokens in chunks", "single steps", "best token the same", "logits, dB"],
+                [
+                    [
+                        exported.files.joined(separator: ", "), "\(exported.prefilled)", "\(exported.steps)",
+                        "\(exported.equalBestTokens) of \(exported.positions)", Self.text(exported.signalToNoise, 1),
+                    ]
+                ])
+        }
         body += "<h2>Layers, each given the integer graph's own tensors (8 bit)</h2>\n"
         body += Self.table(
-            ["part", "tokens", "max", "mean", "within two, %", "worst SQNR, dB"],
+            ["part", "tokens", "max", "mean", "within two, %", "worst SQNR, dB"]
+                + Self.explained(layers.map(\.explanation)),
             layers.map { layer in
                 [
                     layer.part, "\(layer.tokens)", Self.text(layer.maximumSteps, 0), Self.text(layer.meanSteps, 4),
                     Self.text(layer.withinTwoSteps * 100, 3), Self.text(layer.signalToNoise, 1),
-                ]
+                ] + Self.cells(layer.explanation)
             })
         body += "<h2>Tensors</h2>\n"
         body += Self.table(
-            ["tensor", "tokens", "bits", "max", "mean", "within two, %", "SQNR, dB"],
+            ["tensor", "tokens", "bits", "max", "mean", "within two, %", "SQNR, dB"]
+                + Self.explained(rows.map(\.explanation)),
             rows.map { row in
                 [
                     row.tensor, "\(row.tokens)", "\(row.bits)", Self.text(row.maximumSteps, 1),
                     Self.text(row.meanSteps, 4), Self.text(row.withinTwoSteps * 100, 3),
                     Self.text(row.signalToNoise, 1),
-                ]
+                ] + Self.cells(row.explanation)
             })
         return """
             <!DOCTYPE html>
@@ -64,6 +79,19 @@ extension TargetVerification {
             \(body)</body></html>
 
             """
+    }
+
+    /// The heads of the columns for where a difference comes from, if any row says so.
+    private static func explained(_ explanations: [Explanation?]) -> [String] {
+        explanations.contains { $0 != nil } ? ["the export by itself", "the target by itself", "without low bits"] : []
+    }
+
+    private static func cells(_ explanation: Explanation?) -> [String] {
+        guard let explanation else { return [] }
+        return [
+            text(explanation.exportMeanSteps, 4), text(explanation.targetMeanSteps, 4),
+            explanation.unexplainedMeanSteps.map { text($0, 4) } ?? "",
+        ]
     }
 
     private static func table(_ header: [String], _ rows: [[String]]) -> String {

@@ -486,6 +486,7 @@ extension TargetVerification {
                     ("part", .string(layer.part)), ("tokens", .integer(layer.tokens)),
                     ("max_lsb", .measured(layer.maximumSteps)), ("mean_lsb", .measured(layer.meanSteps)),
                     ("within_two_lsb", .measured(layer.withinTwoSteps)), ("sqnr_db", .measured(layer.signalToNoise)),
+                    ("explanation", layer.explanation?.json ?? .null),
                 ]))
         }
         var object = JSONObject([
