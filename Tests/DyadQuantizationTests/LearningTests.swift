@@ -429,6 +429,25 @@ import Testing
         for loss in found { #expect(loss.after < loss.before) }
     }
 
+    /// Conformance check 4 of MobileQuant, its second half: ranges that are learned beside scalings and clipping are a gain, on a small model
+    /// whose ranges calibration took from the extremes.
+    @Test func learnedRangesAreAGain() throws {
+        func loss(ranges: Double) throws -> Double {
+            let path = folder()
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
+            let test = try Case { $0.activations.range = .minmax }
+            _ = try learner(test, run) {
+                ($0.objective, $0.steps) = (.lastHidden, 60)
+                ($0.rates.clipping, $0.rates.scalings, $0.rates.activations) = (1e-2, 1e-2, ranges)
+            }.run(test.folded, test.result)
+            try run.finish()
+            return try #require(try losses(path).last).after
+        }
+        let (with, without) = (try loss(ranges: 3e-3), try loss(ranges: 0))
+        #expect(with < without)
+    }
+
     @Test(arguments: 0..<6) func aStoppedRunEndsInTheSameIntegers(stage: Int) throws {
         let test = try Case {
             if stage == 3 { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
