@@ -1,3 +1,4 @@
+import DyadExport
 import DyadFormats
 import Foundation
 
@@ -16,13 +17,7 @@ final class ScratchFolder {
     init(in parent: String = NSTemporaryDirectory()) throws(DyadError) {
         Self.sweep(parent)
         path = "\(parent)/\(Self.prefix)\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw DyadError(
-                .cannotWrite, file: path, found: error.localizedDescription, expected: "a folder for exported graphs",
-                remedy: "Make room there, or name another place in TMPDIR.")
-        }
+        try ExportManifest.makeFolder(path)
         lock = Self.locked(path) ?? -1
     }
 
