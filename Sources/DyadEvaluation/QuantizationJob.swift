@@ -66,7 +66,7 @@ public struct QuantizationJob {
         public var float: PerplexityResult
         /// The float model after every transform, with the prefix.
         public var folded: PerplexityResult
-        /// The float model with what was learnt added to it, a control (``Quantizer/Output/exposed``); nil where nothing was.
+        /// The float model with what was learnt added to it, a control (``Quantizer/Output/exposed()``); nil where nothing was.
         public var exposed: PerplexityResult?
         /// The program in float with quantise–dequantise at every tensor.
         public var simulated: PerplexityResult
@@ -105,7 +105,6 @@ public struct QuantizationJob {
         let checkpoint = try Checkpoint.open(model)
         let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
         let tokenizer = try checkpoint.tokenizer()
-        let original = try Decoder(checkpoint: checkpoint)
         let text = try calibrationText(checkpoint, tokenizer, length: sequenceLength, progress)
 
         var heldOut = text.heldOut
@@ -122,11 +121,12 @@ public struct QuantizationJob {
             run?.interval = snapshotSeconds
         }
         let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, run: run, progress: progress)
-        let output = try quantizer.quantize(original, tokenizer: tokenizer, text: text)
+        let output = try quantizer.quantize(
+            Decoder(checkpoint: checkpoint), tokenizer: tokenizer, text: text)
         var program = output.program
         try program.validate()
 
-        let scores = try scores(original, output, program, heldOut, context: context, progress)
+        let scores = try scores(checkpoint, output, program, heldOut, context: context, progress)
         program.provenance = try provenance(checkpoint, text, scores, allocated: output.allocated)
         try program.write(to: self.output)
         try run?.finish()
@@ -210,30 +210,39 @@ public struct QuantizationJob {
     }
 
     private func scores(
-        _ original: Decoder, _ output: Quantizer.Output, _ program: IntegerProgram, _ heldOut: [[Int32]],
+        _ checkpoint: Checkpoint, _ output: Quantizer.Output, _ program: IntegerProgram, _ heldOut: [[Int32]],
         context: Int, _ progress: ProgressReporter?
     ) throws -> [PerplexityResult] {
         let windows = heldOut.prefix(max(1, scoreWindows ?? .max)).map { Array($0.prefix(context)) }
-        let reference = FloatModel(original, name: "float")
         var options = Runtime.Options()
         if let threads { options.threads = threads }
-        var models: [any LanguageModel] = [
-            FloatModel(output.folded, name: "folded"), SimulatedModel(program, name: "simulated"),
-            try IntegerModel(program, name: "integer", options: options),
-        ]
-        if let exposed = output.exposed { models.append(FloatModel(exposed, name: "exposed")) }
         var perplexity = Perplexity(context: windows[0].count)
-        // The control asks whether the float model knows more, not whether it is less sure.
-        if output.exposed != nil { perplexity.temperatures = Perplexity.usualTemperatures }
-        let results = try perplexity.measure(
-            models, reference: reference, tokens: Array(windows.joined())
-        ) { share in
-            progress?.update(
-                phase: "score", completed: Int((share * Double(windows.count)).rounded()), total: windows.count)
+        func measure(
+            _ phase: String, _ models: [any LanguageModel], reference: FloatModel? = nil
+        ) throws -> [PerplexityResult] {
+            try perplexity.measure(models, reference: reference, tokens: Array(windows.joined())) { share in
+                progress?.update(
+                    phase: phase, completed: Int((share * Double(windows.count)).rounded()), total: windows.count)
+            }
         }
-        guard let comparison = results[0].comparison else { return [results[0]] + results }
-        return [PerplexityResult(model: "float", context: results[0].context, windowMeans: comparison.windowMeans)]
-            + results
+        // The control asks whether the float model knows more, not whether it is less sure. By itself and first, since it is one
+        // more float model in memory.
+        var exposed: [PerplexityResult] = []
+        if let decoder = try output.exposed() {
+            perplexity.temperatures = Perplexity.usualTemperatures
+            exposed = try measure("score what was learnt", [FloatModel(decoder, name: "exposed")])
+        }
+        let results = try measure(
+            "score",
+            [
+                FloatModel(output.folded, name: "folded"),
+                SimulatedModel(program, name: "simulated", keepsWeights: false),
+                try IntegerModel(program, name: "integer", options: options),
+            ], reference: FloatModel(Decoder(checkpoint: checkpoint), name: "float"))
+        let float = results[0].comparison.map {
+            PerplexityResult(model: "float", context: results[0].context, windowMeans: $0.windowMeans)
+        }
+        return [float ?? results[0]] + results + exposed
     }
 
     /// What a learning run depends on.

@@ -35,25 +35,41 @@ public struct Quantizer {
         public var program: IntegerProgram
         /// The float model after every equivalent transform, prefix included: the same function as the original but for the prefix.
         public var folded: Decoder
-        /// ``folded`` with what was learnt added to it; nil where learning changed nothing but ranges and transforms, which leave
-        /// a float model as it is. A control: were it better than the float model on new text of the calibration's domain, then
-        /// learning would have taught the text and not only made up for rounding.
-        public var exposed: Decoder?
+        /// What ``exposed()`` adds to it; nil for nothing.
+        var learnt: (before: Calibrator.Result, after: Calibrator.Result)?
         /// The tensors that the recipe's allocation gave more bits.
         public var allocated: [String]
+
+        /// ``folded`` with the vectors that were learnt, and with the change that learning made to the rounded weights; nil where it
+        /// changed nothing but ranges and transforms, which leave a float model as it is. A control: were it better than the float
+        /// model on new text of the calibration's domain, then learning would have taught the text and not only made up for rounding.
+        ///
+        /// - Cost: the memory of the float model's matrices.
+        public func exposed() throws -> Decoder? {
+            guard let learnt else { return nil }
+            let decoder = try folded.copy()
+            for (key, values) in learnt.after.vectors { decoder.weights[key] = try Tensor(values) }
+            for (key, weight) in learnt.after.weights {
+                guard let start = learnt.before.weights[key], let float = folded.weights[key] else { continue }
+                decoder.weights[key] = try float + (weight.tensor() - start.tensor())
+            }
+            return decoder
+        }
     }
 
     /// Quantises.
     ///
     /// - Parameters:
-    ///   - original: float32; unchanged.
+    ///   - original: float32; unchanged. Where the caller does not keep it, its memory is free for the rest.
     ///   - text: windows for calibration; the held-out ones are not touched.
     /// - Throws: ``DyadError``; a model whose structure a transform of the recipe cannot handle is `unsupported`.
-    public func quantize(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
+    public func quantize(_ original: consuming Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Output {
         try checkPromotions(original)
         // Here, before a prefix search or smoothing meets them and fails where the reason does not show.
         for key in original.weights.keys { try original.weights.requireFinite(key) }
-        var folded = try transformed(original, tokenizer: tokenizer, text: text)
+        var folded = try original.copy()
+        _ = consume original
+        try transform(folded, tokenizer: tokenizer, text: text)
         var recipe = recipe
         let calibration = try run?.calibration(folded, recipe) ?? calibrate(folded, text)
         var result = calibration.result
@@ -62,7 +78,7 @@ public struct Quantizer {
             let outcome = try Learner(
                 recipe: recipe, stage: stage, index: index, windows: text.training, exponentialType: exponentialType,
                 seed: seed, run: run, progress: progress
-            ).run(folded, result)
+            ).run(consume folded, result)
             (folded, result) = (outcome.folded, outcome.result)
             if stage.recalibrates {
                 result = try calibrated(recipe, folded, text, keeping: stage.kept(of: result, in: folded))
@@ -73,26 +89,13 @@ public struct Quantizer {
         var program = IntegerProgram(graph: lowered.graph, constants: lowered.constants)
         program.tokenizer = tokenizer.json()
         program.configuration = folded.configuration.json
-        return Output(
-            program: program, folded: folded, exposed: try exposed(folded, before: calibration.result, after: result),
-            allocated: calibration.allocated)
-    }
-
-    /// The float model with the vectors that were learnt, and with the change that learning made to the rounded weights.
-    private func exposed(
-        _ folded: Decoder, before: Calibrator.Result, after: Calibrator.Result
-    ) throws -> Decoder? {
         let stages = recipe.learning
-        guard stages.contains(where: { $0.learnsVectors || $0.learnsRoundedWeights }),
-            !stages.contains(where: { $0.learnsTransforms || $0.recalibrates })
-        else { return nil }
-        let decoder = try folded.copy()
-        for (key, values) in after.vectors { decoder.weights[key] = try Tensor(values) }
-        for (key, weight) in after.weights {
-            guard let start = before.weights[key], let float = folded.weights[key] else { continue }
-            decoder.weights[key] = try float + (weight.tensor() - start.tensor())
-        }
-        return decoder
+        let isExposed =
+            stages.contains { $0.learnsVectors || $0.learnsRoundedWeights }
+            && !stages.contains { $0.learnsTransforms || $0.recalibrates }
+        return Output(
+            program: program, folded: folded, learnt: isExposed ? (calibration.result, result) : nil,
+            allocated: calibration.allocated)
     }
 
     /// Calibrates, and again with what the recipe's allocation promotes.
@@ -227,6 +230,11 @@ public struct Quantizer {
     /// The float model with everything the recipe folds into weights, the prefix and the online rotation.
     public func transformed(_ original: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws -> Decoder {
         let decoder = try original.copy()
+        try transform(decoder, tokenizer: tokenizer, text: text)
+        return decoder
+    }
+
+    private func transform(_ decoder: Decoder, tokenizer: Tokenizer, text: CalibrationText) throws {
         let configuration = decoder.configuration
         let generator = try Generator(seed: seed)
         let rotation = recipe.rotation
@@ -264,7 +272,6 @@ public struct Quantizer {
         }
         // Last: keys and values in the basis that the program uses.
         if !prefix.isEmpty { decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) } }
-        return decoder
     }
 
     private func prefixTokens(_ decoder: Decoder, _ tokenizer: Tokenizer, _ text: CalibrationText) throws -> [Int32] {

@@ -433,6 +433,42 @@ import Testing
         for loss in found { #expect(loss.after < loss.before) }
     }
 
+    /// Blocks that run again on the way back give the gradients that the whole graph gives, those of parameters that all blocks share
+    /// and of the local errors included.
+    @Test(arguments: 0..<6) func checkpointedGradientsAreThoseOfTheWholeGraph(stage: Int) throws {
+        let test = try Case {
+            if stage == 3 { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
+        }
+        let problem = try test.problem {
+            Self.stages[stage](&$0)
+            if $0.objective == .block { $0.objective = .logits }
+        }
+        let network = try NetworkLoss(problem)
+        let batch = Array(LearnableTests.text.training.prefix(2))
+        problem.visitor.collectsLocalErrors = problem.stage.localWeight > 0
+        let output = try network.output(batch)
+        let (loss, gradient) = try network.loss(output, batch)
+        try output.backward(gradient: gradient)
+        if let first = problem.visitor.localErrors.first {
+            let sum = try problem.visitor.localErrors.dropFirst().reduce(first) { try $0 + $1 }
+            try (sum * problem.stage.localWeight).backward()
+        }
+        let whole = try problem.parameters.map { try $0.tensor.grad()?.clone() }
+        for parameter in problem.parameters { try parameter.tensor.zeroGrad() }
+        #expect(try network.backward(batch, step: 0) == loss)
+        #expect(whole.count { $0 != nil } > 10)
+        for (parameter, whole) in zip(problem.parameters, whole) {
+            // Ranges behind what the objective looks at have none.
+            let found = try parameter.tensor.grad()
+            guard let found, let expected = whole else {
+                #expect(found == nil && whole == nil)
+                continue
+            }
+            let scale: Double = try expected.abs().max().item()
+            #expect(try difference(found, expected) <= 1e-4 * scale, "\(parameter.kind)")
+        }
+    }
+
     /// Conformance check 4 of MobileQuant, its second half: ranges that are learned beside scalings and clipping are a gain, on a small model
     /// whose ranges calibration took from the extremes.
     @Test func learnedRangesAreAGain() throws {

@@ -145,8 +145,8 @@ import Testing
         #expect(try (a - b).abs().max().item() == 0)
         // The same values in the float model, the control of what learning teaches besides making up for rounding: other logits,
         // but no better ones on the text that the float model wrote.
-        let exposed = try #require(after.output.exposed)
-        #expect(before.output.exposed == nil)
+        let exposed = try #require(try after.output.exposed())
+        #expect(try before.output.exposed() == nil)
         func likelihood(_ decoder: Decoder) throws -> Double {
             try tinyText(after.decoder).heldOut.map { window in
                 let logits = try withNoGrad { try decoder.forward([window]).squeeze(0).to(.float64).logSoftmax(-1) }

@@ -290,3 +290,14 @@ private func correlatedMoments(_ size: Int, seed: UInt64) throws -> Tensor {
         }
     }
 }
+
+extension QuantizedWeight {
+    /// The real weight, row-major.
+    fileprivate var dequantized: [Float] {
+        var result = [Float](repeating: 0, count: rows * columns)
+        for row in 0..<rows {
+            for index in row * columns..<(row + 1) * columns { result[index] = Float(integers[index]) * scales[row] }
+        }
+        return result
+    }
+}

@@ -8,9 +8,9 @@ public struct SimulatedModel: LanguageModel {
     /// Names it in reports.
     public let name: String
 
-    /// Creates the adapter.
-    public init(_ program: IntegerProgram, name: String) {
-        simulation = SimulatedProgram(program)
+    /// Creates the adapter; without kept weights it takes no more memory than one of them (``SimulatedProgram``).
+    public init(_ program: IntegerProgram, name: String, keepsWeights: Bool = true) {
+        simulation = SimulatedProgram(program, keepsWeights: keepsWeights)
         self.name = name
     }
 

@@ -7,7 +7,8 @@ import DyadTransformer
 /// Static calibration, block by block: each block sees what the already quantised network before it puts out, finds the
 /// ranges of its sites, rounds its weights, and hands its quantised output on.
 ///
-/// Memory: the float decoder, the hidden states of the calibration windows, and one block's statistics.
+/// Memory: the float decoder, the integers, the hidden states of the calibration windows, and one block's rounded weights and
+/// statistics.
 struct Calibrator {
     let decoder: Decoder
     let recipe: Recipe
@@ -39,7 +40,8 @@ struct Calibrator {
     /// Damping of the outputs' moments, a share of their mean.
     private static let outputDamping = 0.05
 
-    /// Runs calibration; the decoder's weights are replaced by their rounded values as it goes.
+    /// Runs calibration. While a block is calibrated, the decoder has its rounded weights; afterwards the float ones again, which
+    /// are shared with other decoders and so cost nothing.
     func run() throws -> Result {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
@@ -48,6 +50,7 @@ struct Calibrator {
         var weights: [WeightKey: QuantizedWeight] = [:]
 
         var float = recipe.weights.target == .own ? nil : try FloatStream(decoder)
+        let embedding = decoder.weights.embedding
         weights[WeightKey(.embedding)] = try roundToNearest(WeightKey(.embedding), bits: 8)
         var hidden: [Tensor] = []
         for start in stride(from: 0, to: windows.count, by: Self.batch) {
@@ -55,8 +58,11 @@ struct Calibrator {
             hidden.append(try withNoGrad { try decoder.embed(batch, visitor: nil) })
             try float?.embed(batch)
         }
+        decoder.weights.embedding = embedding
         for layer in 0..<layers {
+            let block = decoder.weights.blocks[layer]
             let rounded = try calibrateBlock(layer, &hidden, &float, visitor)
+            decoder.weights.blocks[layer] = block
             weights.merge(rounded) { $1 }
             progress?.update(phase: "calibrate", completed: layer + 1, total: layers)
         }
@@ -85,7 +91,10 @@ struct Calibrator {
             // The rounded weights shift what leaves the linears: observe their outputs again.
             try observe(layer, Self.spread(hidden, Self.rangeBatches), visitor)
         }
-        hidden = try quantizedOutputs(layer, hidden, visitor)
+        visitor.mode = .quantize
+        for index in hidden.indices {
+            hidden[index] = try withNoGrad { try decoder.blockForward(layer, hidden[index], visitor: visitor) }
+        }
         return weights
     }
 
@@ -98,11 +107,6 @@ struct Calibrator {
         visitor.mode = .observe
         for part in hidden { _ = try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
         visitor.fixRanges(rule: recipe.activations.range)
-    }
-
-    private func quantizedOutputs(_ layer: Int, _ hidden: [Tensor], _ visitor: QuantizingVisitor) throws -> [Tensor] {
-        visitor.mode = .quantize
-        return try hidden.map { part in try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
     }
 
     /// The last sum and the final norm. The head's own output needs no range, so a single row of it is enough here.
@@ -148,7 +152,7 @@ struct Calibrator {
         let sites = Set(linears.map { $0.weight.inputSite(in: decoder) }).sorted { $0.rawValue < $1.rawValue }
         guard float != nil else {
             visitor.momentSites = Set(sites)
-            _ = try quantizedOutputs(layer, hidden, visitor)
+            for part in hidden { _ = try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
             visitor.momentSites = []
             defer { visitor.forgetMoments() }
             for key in linears {
@@ -227,7 +231,7 @@ struct Calibrator {
     }
 
     private func install(_ weight: QuantizedWeight, _ key: WeightKey) throws -> QuantizedWeight {
-        decoder.weights[key] = try Tensor(weight.dequantized, shape: [weight.rows, weight.columns])
+        decoder.weights[key] = try weight.tensor()
         return weight
     }
 }

@@ -59,17 +59,19 @@ final class LatentWeight: LearnableWeight {
 /// a third of the backward pass, is never computed.
 final class ScaledWeight: LearnableWeight {
     private let start: QuantizedWeight
-    private let value: Tensor
     private let logScale: Tensor
 
     var parameters: [LearnableParameter] { [LearnableParameter(kind: .weightScales, tensor: logScale)] }
 
     init(_ start: QuantizedWeight) throws(DyadError) {
-        (self.start, value) = (start, try start.tensor())
+        self.start = start
         logScale = try Tensor.zeros([start.rows]).requiresGrad(true)
     }
 
-    func quantized(_ w: Tensor) throws(DyadError) -> Tensor { value }
+    /// Made for each use: kept, the rounded weights would be the float model once more.
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor {
+        try withNoGrad { () throws(DyadError) in try start.tensor() }
+    }
     func rowFactors() throws(DyadError) -> Tensor? { try logScale.exp() }
 
     func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight {

@@ -5,9 +5,10 @@ import DyadTransformer
 
 /// Runs one stage of learning, from a calibration's result to a better one.
 ///
-/// The float weights never change: they are the teacher, and what transforms and rounding start from. Memory of a stage over
-/// the whole network: the float model, for learned rounding four more numbers for every weight (latent, gradient, two
-/// moments), and the activations of one batch. Block by block: one block of that, and the hidden states of the windows.
+/// The float weights never change but for what transforms fold into them: they are the teacher, and what transforms and rounding
+/// start from. Memory of a stage over the whole network: the float model, for learned rounding four more numbers for every weight
+/// (latent, gradient, two moments), and of one batch the hidden states between the blocks and the activations of one of them. Block
+/// by block: the float model once, one block of the rest, and the hidden states of the windows twice.
 struct Learner {
     let recipe: Recipe
     let stage: Recipe.Learning
@@ -31,9 +32,13 @@ struct Learner {
         var result: Calibrator.Result
     }
 
-    /// Learns.
-    func run(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
-        stage.objective == .block ? try runBlocks(folded, start) : try runNetwork(folded, start)
+    /// Learns. A decoder that nobody else holds is not held twice.
+    func run(_ folded: consuming Decoder, _ start: Calibrator.Result) throws -> Outcome {
+        if stage.objective != .block { return try runNetwork(folded, start) }
+        var outcome = Outcome(folded: try folded.copy(), result: start)
+        _ = consume folded
+        try runBlocks(&outcome, start)
+        return outcome
     }
 
     private func batches(of count: Int) throws(DyadError) -> BatchOrder {
@@ -92,12 +97,11 @@ struct Learner {
 
     // MARK: Block by block
 
-    private func runBlocks(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
-        var outcome = Outcome(folded: try folded.copy(), result: start)
+    /// Of `outcome`, the blocks behind the current one are still as they were.
+    private func runBlocks(_ outcome: inout Outcome, _ start: Calibrator.Result) throws {
+        let folded = outcome.folded
         let windows = Array(windows.prefix(Self.blockWindows))
-        let teacher = try folded.copy()
-        teacher.attentionForm = .softmax
-        var targets = try windows.map { window in try withNoGrad { try teacher.embed([window]) } }
+        var targets = try windows.map { window in try withNoGrad { try folded.embed([window]) } }
         var inputs = targets
         if let embedding = start.weights[WeightKey(.embedding)] {
             let rounded = try folded.copy()
@@ -105,7 +109,11 @@ struct Learner {
             inputs = try windows.map { window in try withNoGrad { try rounded.embed([window]) } }
         }
         for layer in 0..<folded.configuration.layerCount {
-            targets = try targets.map { x in try withNoGrad { try teacher.blockForward(layer, x) } }
+            let teacher = try folded.copy()
+            teacher.attentionForm = .softmax
+            for index in targets.indices {
+                targets[index] = try withNoGrad { try teacher.blockForward(layer, targets[index]) }
+            }
             let problem = try LearningProblem(
                 stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
             let block = BlockLoss(problem: problem, layer: layer, inputs: inputs, targets: targets)
@@ -135,24 +143,23 @@ struct Learner {
             try used.store(in: &outcome.result)
             let learnt = try used.folded.copy()
             try used.fold(into: learnt)
-            outcome.folded.weights.blocks[layer] = learnt.weights.blocks[layer]
-            if let turned = learnt.prefix, let kept = outcome.folded.prefix {
+            try used.measureWideRanges(&outcome.result) { observer in
+                for index in inputs.indices {
+                    inputs[index] = try used.student.blockForward(layer, inputs[index], visitor: observer)
+                }
+            }
+            folded.weights.blocks[layer] = learnt.weights.blocks[layer]
+            if let turned = learnt.prefix, let kept = folded.prefix {
                 var blocks = kept.blocks
                 blocks[layer] = turned.blocks[layer]
-                outcome.folded.prefix = Prefix(tokens: kept.tokens, blocks: blocks)
+                folded.prefix = Prefix(tokens: kept.tokens, blocks: blocks)
             }
-            var outputs: [Tensor] = []
-            try used.measureWideRanges(&outcome.result) { observer in
-                outputs = try inputs.map { try used.student.blockForward(layer, $0, visitor: observer) }
-            }
-            inputs = outputs
         }
-        return outcome
     }
 }
 
 /// The loss of the whole network on windows of text.
-private struct NetworkLoss {
+struct NetworkLoss {
     private let problem: LearningProblem
     private let teacher: Teacher
     private let objective: OutputObjective
@@ -170,9 +177,14 @@ private struct NetworkLoss {
     }
 
     /// The student's output that the objective looks at, `[n, hidden]`, in the basis of the teacher.
-    private func output(_ batch: [[Int32]]) throws -> Tensor {
+    func output(_ batch: [[Int32]]) throws -> Tensor {
         problem.visitor.beginPass()
-        var x = try problem.student.hiddenStates(batch, visitor: problem.visitor)
+        return try end(problem.student.hiddenStates(batch, visitor: problem.visitor))
+    }
+
+    /// What follows the last block.
+    private func end(_ hidden: Tensor) throws -> Tensor {
+        var x = hidden
         if problem.stage.objective != .lastHidden {
             x = try problem.student.normalizedHidden(x, visitor: problem.visitor)
         }
@@ -180,7 +192,7 @@ private struct NetworkLoss {
         return try problem.visitor.residual?.rotate(x, inverse: true) ?? x
     }
 
-    private func loss(_ output: Tensor, _ batch: [[Int32]]) throws -> (loss: Double, gradient: Tensor) {
+    func loss(_ output: Tensor, _ batch: [[Int32]]) throws -> (loss: Double, gradient: Tensor) {
         let student = try output.detach()
         if problem.stage.objective == .crossEntropy {
             var next: [Int64] = []
@@ -199,21 +211,48 @@ private struct NetworkLoss {
     }
 
     /// The loss of a batch; adds its gradient to the parameters.
+    ///
+    /// Only the hidden states between blocks are kept on the way forward; on the way back each block runs again, so that never more
+    /// than one block's activations are in memory (activation checkpointing, Chen et al. 2016).
     func backward(_ batch: [[Int32]], step: Int) throws -> Double {
-        let local = problem.stage.localWeight > 0 && step < problem.stage.localSteps
-        problem.visitor.collectsLocalErrors = local
-        let output = try output(batch)
-        let (loss, gradient) = try loss(output, batch)
+        let (student, visitor) = (problem.student, problem.visitor)
+        visitor.beginPass()
+        var hidden: [Tensor] = []
+        let output = try withNoGrad {
+            hidden.append(try student.embed(batch, visitor: visitor))
+            for layer in 0..<student.configuration.layerCount {
+                hidden.append(try student.blockForward(layer, hidden[layer], visitor: visitor))
+            }
+            return try end(hidden[student.configuration.layerCount])
+        }
+        var (loss, gradient) = try loss(output, batch)
         guard loss.isFinite else { return loss }
-        try output.backward(gradient: gradient)
-        if local, let first = problem.visitor.localErrors.first {
-            var sum = first
-            for term in problem.visitor.localErrors.dropFirst() { sum = try sum + term }
+        visitor.collectsLocalErrors = problem.stage.localWeight > 0 && step < problem.stage.localSteps
+        defer { visitor.collectsLocalErrors = false }
+        try propagate(&gradient, to: hidden.removeLast(), end)
+        for layer in hidden.indices.reversed() {
+            try propagate(&gradient, to: hidden.removeLast()) {
+                try student.blockForward(layer, $0, visitor: visitor)
+            }
+        }
+        visitor.beginPass()
+        return loss
+    }
+
+    /// Runs a part again, adds what `gradient`, of its output, and its local errors mean for its parameters, and makes it that of its
+    /// input.
+    private func propagate(
+        _ gradient: inout Tensor, to input: Tensor, _ part: (Tensor) throws -> Tensor
+    ) throws {
+        problem.visitor.beginPass()
+        let x = try input.detach().requiresGrad(true)
+        try part(x).backward(gradient: gradient)
+        let errors = problem.visitor.localErrors
+        if let first = errors.first {
+            let sum = try errors.dropFirst().reduce(first) { try $0 + $1 }
             if sum.requiresGrad { try (sum * problem.stage.localWeight).backward() }
         }
-        problem.visitor.collectsLocalErrors = false
-        problem.visitor.beginPass()
-        return loss
+        if let found = try x.grad() { gradient = found }
     }
 
     /// The mean loss over windows.

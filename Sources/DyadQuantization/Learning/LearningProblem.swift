@@ -12,16 +12,17 @@ struct LearningProblem {
     /// The same with the embedding and head of the program.
     let student: Decoder
     let visitor: LearningVisitor
+    /// The only layer whose parameters exist; nil for all.
+    private let layer: Int?
     private let start: Calibrator.Result
     private let grids: SiteGrids
 
-    /// - Parameter layer: the only layer whose parameters exist; nil for all.
     init(
         _ stage: Recipe.Learning, recipe: Recipe, folded: Decoder, start: Calibrator.Result,
         exponentialType: IntegerType,
         layer: Int? = nil
     ) throws {
-        (self.stage, self.start) = (stage, start)
+        (self.stage, self.start, self.layer) = (stage, start, layer)
         let folded = try folded.copy()
         if stage.rates.scalings > 0, stage.scalings.contains(.norms) { try Self.giveGains(folded) }
         self.folded = folded
@@ -40,8 +41,8 @@ struct LearningProblem {
         for (key, rounded) in start.weights {
             guard let float = folded.weights[key] else { continue }
             if key.layer == nil {
-                // Rounded by the program; a learnt R1 turns them, which leaves them as float here.
-                if stage.rates.rotations == 0 { student.weights[key] = try rounded.tensor() }
+                // Rounded by the program; a learnt R1 turns them, which leaves them as float here. No block reads them.
+                if stage.rates.rotations == 0, layer == nil { student.weights[key] = try rounded.tensor() }
             } else if isWanted(key.layer), stage.quantizesWeights {
                 if stage.rates.rounding > 0 {
                     weights[key] = try LatentWeight(rounded, float: float)
@@ -50,7 +51,7 @@ struct LearningProblem {
                 } else if stage.clipsWeights {
                     weights[key] = try ClippedWeight(rows: rounded.rows, bits: rounded.bits)
                 } else {
-                    weights[key] = try FixedWeight(rounded)
+                    weights[key] = FixedWeight(rounded)
                 }
             }
         }
@@ -182,7 +183,7 @@ struct LearningProblem {
         guard stage.learnsTransforms else { return }
         visitor.beginPass()
         try withNoGrad {
-            for key in decoder.weights.keys {
+            for key in decoder.weights.keys where layer == nil || key.layer == layer {
                 guard let weight = folded.weights[key] else { continue }
                 decoder.weights[key] = try visitor.transformed(key, weight.to(.float64)).to(weight.dtype).contiguous()
             }
@@ -221,18 +222,19 @@ struct LearningProblem {
 /// A weight that a stage rounds but does not learn.
 final class FixedWeight: LearnableWeight {
     private let weight: QuantizedWeight
-    private let value: Tensor
     var parameters: [LearnableParameter] { [] }
 
-    init(_ weight: QuantizedWeight) throws(DyadError) { (self.weight, value) = (weight, try weight.tensor()) }
+    init(_ weight: QuantizedWeight) { self.weight = weight }
 
-    func quantized(_ w: Tensor) throws(DyadError) -> Tensor { value }
+    func quantized(_ w: Tensor) throws(DyadError) -> Tensor { try weight.tensor() }
     func rounded(_ w: Tensor) throws(DyadError) -> QuantizedWeight { weight }
 }
 
 extension QuantizedWeight {
-    /// The real weight as a tensor.
-    func tensor() throws(DyadError) -> Tensor { try Tensor(dequantized, shape: [rows, columns]) }
+    /// The real weight as a tensor, float32 `[rows, columns]`.
+    func tensor() throws(DyadError) -> Tensor {
+        try Tensor(integers, shape: [rows, columns]).to(.float32) * Tensor(scales, shape: [rows, 1])
+    }
 }
 
 extension SiteKey.Site {

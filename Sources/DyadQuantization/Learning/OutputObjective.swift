@@ -9,7 +9,7 @@ struct OutputObjective {
     /// The heads of the float model and of the program.
     let teacherHead: LinearWeights
     let studentHead: LinearWeights
-    private static let positions = 512
+    private static let positions = 256
 
     /// The mean over positions of KL(teacher ‖ student).
     ///

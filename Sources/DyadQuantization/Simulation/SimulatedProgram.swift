@@ -11,7 +11,7 @@ public final class SimulatedProgram {
     /// The program that is simulated.
     public let program: IntegerProgram
     private var graph: IntegerGraph { program.graph }
-    /// Dequantised weights by constant name, made on first use.
+    /// Dequantised weights by constant name, made on first use, and Hadamard blocks.
     private var weights: [String: Tensor] = [:]
 
     /// The float values of the tensors computed so far, and the caches.
@@ -22,9 +22,14 @@ public final class SimulatedProgram {
         let tokens: [Int32]
     }
 
+    private let keepsWeights: Bool
+
     /// Wraps a validated program.
-    public init(_ program: IntegerProgram) {
-        self.program = program
+    ///
+    /// - Parameter keepsWeights: whether dequantised weights are kept, four times the memory of the program; otherwise they are made
+    ///   again for each window, which long windows do not feel.
+    public init(_ program: IntegerProgram, keepsWeights: Bool = true) {
+        (self.program, self.keepsWeights) = (program, keepsWeights)
     }
 
     /// Logits `[tokens, vocabulary]` of a window that begins after the constant prefix.
@@ -254,7 +259,7 @@ public final class SimulatedProgram {
     private func weight(_ name: String, scales: String) throws(DyadError) -> Tensor {
         if let known = weights[name] { return known }
         let weight = try (constant(name).to(.float32) * constant(scales).unsqueeze(1)).contiguous()
-        weights[name] = weight
+        if keepsWeights { weights[name] = weight }
         return weight
     }
 

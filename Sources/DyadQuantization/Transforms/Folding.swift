@@ -52,7 +52,27 @@ enum Transform {
 
     /// W·diag(s): multiplies input channels.
     static func scaled(_ weight: Tensor, columns: Tensor) throws(DyadError) -> Tensor {
-        try (weight.to(.float64) * columns.to(.float64)).to(weight.dtype)
+        let factors = try columns.to(.float64)
+        return try byRows(weight) { part throws(DyadError) in try part.to(.float64) * factors }
+    }
+
+    /// Elements of a matrix that are float64 at a time: an embedding of a large vocabulary would be, four times over, what the rest of
+    /// the model is.
+    private static let wideElements = 1 << 22
+
+    /// Changes a matrix some rows at a time; the result has its dtype.
+    static func byRows(
+        _ weight: Tensor, _ change: (Tensor) throws(DyadError) -> Tensor
+    ) throws(DyadError) -> Tensor {
+        let (rows, columns) = (try weight.size(0), try weight.size(1))
+        let share = max(1, wideElements / max(columns, 1))
+        guard rows > share else { return try change(weight).to(weight.dtype).contiguous() }
+        var parts: [Tensor] = []
+        for start in stride(from: 0, to: rows, by: share) {
+            let part = try weight.narrow(0, start: start, length: min(share, rows - start))
+            parts.append(try change(part).to(weight.dtype))
+        }
+        return try Tensor.cat(parts, dim: 0)
     }
 
     /// diag(s)·W: multiplies output channels; works for a bias (a vector) too.

@@ -102,7 +102,7 @@ extension Transform {
 
     /// W·R.
     private static func rotated(_ weight: Tensor, inputs rotation: Tensor) throws(DyadError) -> Tensor {
-        try weight.to(.float64).matmul(rotation).to(weight.dtype).contiguous()
+        try byRows(weight) { part throws(DyadError) in try part.to(.float64).matmul(rotation) }
     }
 
     /// Rᵀ·W.

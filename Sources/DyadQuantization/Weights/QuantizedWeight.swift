@@ -11,15 +11,6 @@ struct QuantizedWeight: Sendable {
     var integers: [Int8]
     /// One per row.
     var scales: [Float]
-
-    /// The real weight, row-major.
-    var dequantized: [Float] {
-        var result = [Float](repeating: 0, count: rows * columns)
-        for row in 0..<rows {
-            for index in row * columns..<(row + 1) * columns { result[index] = Float(integers[index]) * scales[row] }
-        }
-        return result
-    }
 }
 
 /// Symmetric weight quantisation, per output channel.
