@@ -9,8 +9,8 @@ struct Quantize: ParsableCommand {
         abstract: "Quantise a model to a static integer-only program.",
         discussion: """
             MODEL is a folder in Hugging Face layout or a .gguf file. The scores in the report are measured on text that \
-            calibrated nothing. The default recipe learns, which takes most of its time and \
-            memory (of a model of 135 million parameters 30 to 40 minutes on two cores, and 10 GB) and can be resumed; static-w8a8 only \
+            calibrated nothing. The default recipe learns, which takes most of its time \
+            (of a model of 135 million parameters 30 to 40 minutes on two cores, and 3 GB of memory) and can be resumed; static-w8a8 only \
             calibrates, in minutes.
             """)
 
