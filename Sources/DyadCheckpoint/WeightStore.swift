@@ -54,6 +54,7 @@ struct SafetensorsStore: WeightStore {
         for file in documents + shards.map({ $0.mapped }) {
             digest.update("\(file.count)\n")
             withExtendedLifetime(file) { digest.update(file.bytes) }
+            file.releasePages()
         }
     }
 }
@@ -101,6 +102,7 @@ struct GGUFStore: WeightStore {
     func digest(into digest: inout SHA256) throws(DyadError) {
         digest.update("\(gguf.mapped.count)\n")
         withExtendedLifetime(gguf.mapped) { digest.update(gguf.mapped.bytes) }
+        gguf.mapped.releasePages()
     }
 }
 

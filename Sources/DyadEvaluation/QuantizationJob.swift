@@ -122,7 +122,7 @@ public struct QuantizationJob {
         }
         let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, run: run, progress: progress)
         let output = try quantizer.quantize(
-            Decoder(checkpoint: checkpoint), tokenizer: tokenizer, text: text)
+            Decoder(checkpoint: checkpoint, copies: true), tokenizer: tokenizer, text: text)
         var program = output.program
         try program.validate()
 
@@ -142,7 +142,7 @@ public struct QuantizationJob {
         let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
         let text = try calibrationText(checkpoint, checkpoint.tokenizer(), length: sequenceLength, progress)
         return try Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
-            .sensitivities(try Decoder(checkpoint: checkpoint), tokenizer: checkpoint.tokenizer(), text: text)
+            .sensitivities(try Decoder(checkpoint: checkpoint, copies: true), tokenizer: checkpoint.tokenizer(), text: text)
     }
 
     /// Context and window length, within what the model was made for: beyond it positions have never been trained.

@@ -14,6 +14,22 @@ import Testing
         }
     }
 
+    @Test func releasedPagesAreReadAgain() throws {
+        try withFolder { folder in
+            let bytes = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 / 3) }
+            try save(bytes, folder + "/f")
+            try save([], folder + "/empty")
+            let mapped = try MappedFile(folder + "/f")
+            withExtendedLifetime(mapped) {
+                mapped.releasePages(of: UnsafeRawBufferPointer(rebasing: mapped.bytes[5000..<30_001]))
+                #expect(Array(mapped.bytes) == bytes)
+                mapped.releasePages()
+                #expect(Array(mapped.bytes) == bytes)
+            }
+            try MappedFile(folder + "/empty").releasePages()
+        }
+    }
+
     @Test func whatIsNoRegularFileIsMissing() throws {
         try withFolder { folder in
             for path in [folder + "/none", folder, "/dev/zero"] {

@@ -51,6 +51,18 @@ public final class MappedFile: @unchecked Sendable {
         bytes = UnsafeRawBufferPointer(start: start, count: count)
     }
 
+    /// Lets go of the memory behind some of ``bytes``, all by default, which are read again from the file when they are next touched.
+    public func releasePages(of part: UnsafeRawBufferPointer? = nil) {
+        let part = part ?? bytes
+        guard let start = part.baseAddress else { return }
+        // Whole pages only: the ends may be shared with what somebody still reads.
+        let size = UInt(sysconf(Int32(_SC_PAGESIZE)))
+        let first = (UInt(bitPattern: start) + size - 1) / size * size
+        let end = (UInt(bitPattern: start) + UInt(part.count)) / size * size
+        guard first < end, let page = UnsafeMutableRawPointer(bitPattern: first) else { return }
+        madvise(page, Int(end - first), Int32(MADV_DONTNEED))
+    }
+
     private static func missing(_ path: String, _ found: String, _ expected: String) -> DyadError {
         DyadError(.missing, file: path, found: found, expected: expected, remedy: "Check the path and its permissions.")
     }
