@@ -66,7 +66,8 @@ public struct QuantizationJob {
         public var float: PerplexityResult
         /// The float model after every transform, with the prefix.
         public var folded: PerplexityResult
-        /// The float model with what was learnt added to it, a control (``Quantizer/Output/exposed()``); nil where nothing was.
+        /// The float model with what was learnt added to it, a control (``Quantizer/Output/exposed()``), by itself and without
+        /// a comparison; nil where nothing was.
         public var exposed: PerplexityResult?
         /// The program in float with quantise–dequantise at every tensor.
         public var simulated: PerplexityResult
@@ -142,7 +143,8 @@ public struct QuantizationJob {
         let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
         let text = try calibrationText(checkpoint, checkpoint.tokenizer(), length: sequenceLength, progress)
         return try Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
-            .sensitivities(try Decoder(checkpoint: checkpoint, copies: true), tokenizer: checkpoint.tokenizer(), text: text)
+            .sensitivities(
+                try Decoder(checkpoint: checkpoint, copies: true), tokenizer: checkpoint.tokenizer(), text: text)
     }
 
     /// Context and window length, within what the model was made for: beyond it positions have never been trained.

@@ -455,7 +455,7 @@ import Testing
         }
         let whole = try problem.parameters.map { try $0.tensor.grad()?.clone() }
         for parameter in problem.parameters { try parameter.tensor.zeroGrad() }
-        #expect(try network.backward(batch, step: 0) == loss)
+        #expect(try abs(network.backward(batch, step: 0) - loss) <= 1e-5 * loss)
         #expect(whole.count { $0 != nil } > 10)
         for (parameter, whole) in zip(problem.parameters, whole) {
             // Ranges behind what the objective looks at have none.

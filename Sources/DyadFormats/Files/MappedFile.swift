@@ -52,9 +52,12 @@ public final class MappedFile: @unchecked Sendable {
     }
 
     /// Lets go of the memory behind some of ``bytes``, all by default, which are read again from the file when they are next touched.
+    /// Other memory is left alone.
     public func releasePages(of part: UnsafeRawBufferPointer? = nil) {
         let part = part ?? bytes
-        guard let start = part.baseAddress else { return }
+        guard let start = part.baseAddress, let whole = bytes.baseAddress,
+            start >= whole, start + part.count <= whole + bytes.count
+        else { return }
         // Whole pages only: the ends may be shared with what somebody still reads.
         let size = UInt(sysconf(Int32(_SC_PAGESIZE)))
         let first = (UInt(bitPattern: start) + size - 1) / size * size

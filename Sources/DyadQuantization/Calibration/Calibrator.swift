@@ -41,7 +41,7 @@ struct Calibrator {
     private static let outputDamping = 0.05
 
     /// Runs calibration. While a block is calibrated, the decoder has its rounded weights; afterwards the float ones again, which
-    /// are shared with other decoders and so cost nothing.
+    /// are shared with other decoders and so cost nothing. Its head stays rounded.
     func run() throws -> Result {
         let layers = decoder.configuration.layerCount
         let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)

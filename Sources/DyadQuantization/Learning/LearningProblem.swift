@@ -9,7 +9,7 @@ struct LearningProblem {
     let stage: Recipe.Learning
     /// The float decoder that the transforms start from.
     let folded: Decoder
-    /// The same with the embedding and head of the program.
+    /// The same with the embedding and head of the program, where the problem has all layers and no learnt R1.
     let student: Decoder
     let visitor: LearningVisitor
     /// The only layer whose parameters exist; nil for all.
@@ -178,7 +178,8 @@ struct LearningProblem {
         visitor.beginPass()
     }
 
-    /// Folds the transforms into the weights of `decoder` (which has the problem's float weights) in float64.
+    /// Folds the transforms into the weights of `decoder` (which has the problem's float weights) in float64; those of the problem's
+    /// layer, where it has one.
     func fold(into decoder: Decoder) throws {
         guard stage.learnsTransforms else { return }
         visitor.beginPass()
@@ -209,7 +210,7 @@ struct LearningProblem {
     /// Ranges of the 16-bit tensors that `forward` meets, into a result, with calibration's headroom ×2. Where only zeros are
     /// met, calibration's range stays: an 8-bit range that a massive activation has widened rounds all else to zero.
     func measureWideRanges(_ result: inout Calibrator.Result, _ forward: (any SiteVisitor) throws -> Void) throws {
-        let observer = ExtremesVisitor(inner: visitor, grids: grids)
+        let observer = ExtremesVisitor(inner: visitor, grids: grids, keepsWeights: layer != nil)
         visitor.beginPass()
         try withNoGrad { try forward(observer) }
         visitor.beginPass()
@@ -254,14 +255,18 @@ private final class ExtremesVisitor: SiteVisitor {
     private(set) var ranges: [SiteKey: (low: Double, high: Double)] = [:]
     private let inner: LearningVisitor
     private let grids: SiteGrids
+    /// Rounded weights, kept from one forward pass to the next: of one block, since all of them are the float model again.
     private var weights: [WeightKey: Tensor] = [:]
+    private let keepsWeights: Bool
 
-    init(inner: LearningVisitor, grids: SiteGrids) { (self.inner, self.grids) = (inner, grids) }
+    init(inner: LearningVisitor, grids: SiteGrids, keepsWeights: Bool) {
+        (self.inner, self.grids, self.keepsWeights) = (inner, grids, keepsWeights)
+    }
 
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {
         if let known = weights[key] { return known }
         let made = try inner.weight(key, w)
-        weights[key] = made
+        if keepsWeights { weights[key] = made }
         return made
     }
 

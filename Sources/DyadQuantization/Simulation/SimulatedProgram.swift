@@ -26,7 +26,7 @@ public final class SimulatedProgram {
 
     /// Wraps a validated program.
     ///
-    /// - Parameter keepsWeights: whether dequantised weights are kept, four times the memory of the program; otherwise they are made
+    /// - Parameter keepsWeights: whether dequantised weights are kept, as large as the float model; otherwise they are made
     ///   again for each window, which long windows do not feel.
     public init(_ program: IntegerProgram, keepsWeights: Bool = true) {
         (self.program, self.keepsWeights) = (program, keepsWeights)

@@ -7,8 +7,8 @@ extension Decoder {
     ///
     /// Throws when a tensor is missing or has another shape than the configuration says.
     ///
-    /// - Parameter copies: whether tensors that the file stores in `dtype` are copied, and the file's pages let go; otherwise they are
-    ///   used where they are mapped. For decoders that transforms change: what they no longer use would stay in memory.
+    /// - Parameter copies: whether tensors that the file stores in `dtype` are copied, and the pages of all float tensors let go;
+    ///   otherwise they are used where they are mapped. For decoders that transforms change: what they no longer use would stay in memory.
     public convenience init(
         checkpoint: Checkpoint, dtype: DType = .float32, device: Device = .cpu, copies: Bool = false
     ) throws {
