@@ -82,7 +82,9 @@ let package = Package(
                 "DyadCheckpoint", "DyadRuntime", "DyadExport", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .target(name: "DyadTestSupport", dependencies: ["DyadGraph", "DyadFormats"], path: "Tests/DyadTestSupport"),
+        .target(
+            name: "DyadTestSupport", dependencies: ["DyadRuntime", "DyadGraph", "DyadFormats"],
+            path: "Tests/DyadTestSupport"),
         .testTarget(name: "DyadFormatsTests", dependencies: ["DyadFormats"], exclude: ["Fixtures"]),
         .testTarget(
             name: "DyadCheckpointTests", dependencies: ["DyadCheckpoint", "DyadFormats"], exclude: ["Fixtures"]),

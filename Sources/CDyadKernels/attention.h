@@ -1,4 +1,4 @@
-// Attention of the query heads of one key/value head over a tile of tokens. Included after linear.h.
+// Attention of a group of query heads over a tile of tokens. Included after linear.h.
 //
 // Rows of a tile are (token, query head) pairs; all of them read the same keys and values, so a tile is three small
 // matrix products with row-wise functions in between, and the score matrix never leaves the second-level cache.
@@ -28,7 +28,7 @@ static inline size_t attention_planes(const dyad_attention *attention) {
 
 static inline attention_memory attention_layout(const dyad_attention *attention, size_t tokens, size_t columns,
                                                 void *scratch) {
-  const size_t rows = attention->heads / attention->key_value_heads * tokens;
+  const size_t rows = attention->group * tokens;
   const size_t padded = (columns + 63) / 64 * 64;
   attention_memory memory;
   size_t used = 0;
@@ -227,21 +227,23 @@ static inline void watch_row(const dyad_attention *attention, const dyad_attenti
 }
 
 static void attention_tile(const dyad_attention *attention, const dyad_cache *keys, const dyad_cache *values,
-                           const int8_t *prefix_values, size_t head, size_t first_token, size_t tokens, size_t column,
+                           const int8_t *prefix_values, size_t group, size_t first_token, size_t tokens, size_t column,
                            const uint8_t *queries, void *output, void *scratch, const dyad_attention_watch *watch) {
-  const size_t group = attention->heads / attention->key_value_heads, rows = group * tokens;
+  const size_t members = attention->group, rows = members * tokens, first_head = group * members;
+  const size_t key_head = first_head / (attention->heads / keys->heads);
+  const size_t value_head = first_head / (attention->heads / values->heads);
   const size_t columns = watch == NULL ? column + first_token + tokens : watch->context;
   const size_t padded = (columns + 63) / 64 * 64, planes = attention_planes(attention);
   const attention_memory memory = attention_layout(attention, tokens, columns, scratch);
   const size_t stride = (attention->dimension + 3) / 4 * 4, width = (attention->value_dimension + 15) / 16 * 16;
   for (size_t row = 0; row < rows; row++) {
-    const size_t place = (first_token + row / group) * attention->heads + head * group + row % group;
+    const size_t place = (first_token + row / members) * attention->heads + first_head + row % members;
     memset(memory.queries + row * stride + stride - 4, 0, 4);
     memcpy(memory.queries + row * stride, queries + place * attention->dimension, attention->dimension);
   }
-  score_rows(attention, &memory, keys, head, rows, columns, padded);
+  score_rows(attention, &memory, keys, key_head, rows, columns, padded);
   for (size_t row = 0; row < rows; row++) {
-    const size_t visible = column + first_token + row / group + 1;
+    const size_t visible = column + first_token + row / members + 1;
     const uint16_t *scores = memory.scores + row * padded;
     uint8_t *weights = memory.weights + row * planes * padded;
     uint32_t *prefix_weights = memory.prefix + row * attention->prefix;
@@ -252,13 +254,13 @@ static void attention_tile(const dyad_attention *attention, const dyad_cache *ke
       memory.mass[row] = late_row(attention, scores, visible, padded, weights, prefix_weights);
     }
     if (watch != NULL)
-      watch_row(attention, watch, head * group + row % group, first_token + row / group, visible, padded, scores, weights,
+      watch_row(attention, watch, first_head + row % members, first_token + row / members, visible, padded, scores, weights,
                 prefix_weights);
   }
-  value_rows(attention, &memory, values, head, rows, columns, padded);
+  value_rows(attention, &memory, values, value_head, rows, columns, padded);
   for (size_t row = 0; row < rows; row++) {
-    const size_t place = (first_token + row / group) * attention->heads + head * group + row % group;
-    finish_row(attention, prefix_values + head * attention->prefix * attention->value_dimension,
+    const size_t place = (first_token + row / members) * attention->heads + first_head + row % members;
+    finish_row(attention, prefix_values + value_head * attention->prefix * attention->value_dimension,
                memory.prefix + row * attention->prefix, memory.mass[row], memory.sums + row * width, place, output);
   }
 }

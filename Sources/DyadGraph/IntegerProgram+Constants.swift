@@ -72,11 +72,6 @@ extension IntegerProgram {
     }
 }
 
-extension IntegerGraph {
-    /// The description of constant `name`. Linear in the number of constants.
-    public func constant(_ name: String) -> GraphConstant? { constants.first { $0.name == name } }
-}
-
 extension IntegerProgram {
     /// The packed bytes of constant `name`.
     ///

@@ -209,7 +209,7 @@ import Testing
             multiplier: 1_000_000_007 >> (form == DYAD_SOFTMAX.rawValue ? 0 : 1),
             shift: form == DYAD_SOFTMAX.rawValue ? 44 : 28)
         var attention = dyad_attention(
-            heads: heads, key_value_heads: 1, dimension: dimension, value_dimension: dimension, prefix: prefix,
+            heads: heads, group: heads, dimension: dimension, value_dimension: dimension, prefix: prefix,
             form: Int32(bitPattern: form), query_zero: 120, score: score, score_zero: 32768, exponent: exponent,
             value: rho, output: dyad_format(type: int32(DYAD_U8), zero: 128))
         var y = [UInt8](repeating: 0, count: tokens * heads * dimension)

@@ -97,10 +97,11 @@ typedef enum {
   DYAD_LATE_DIVISION_16,
 } dyad_attention_form;
 
-// Scores, mask, exponentials and P.V of the query heads of one key/value head, without the whole score matrix.
+// Scores, mask, exponentials and P.V of a group of query heads, without the whole score matrix. The heads of a group are
+// neighbours and read the same key head and the same value head; keys and values may have different numbers of heads.
 typedef struct {
   size_t heads;
-  size_t key_value_heads;
+  size_t group;            // query heads of a group; divides heads
   size_t dimension;        // of queries and keys
   size_t value_dimension;  // of values
   size_t prefix;           // constant columns in front
@@ -124,7 +125,7 @@ typedef struct {
   size_t context;
 } dyad_attention_watch;
 
-// Bytes of scratch memory for `tokens` tokens of one key/value head and at most `columns` visible columns.
+// Bytes of scratch memory for `tokens` tokens of one group of heads and at most `columns` visible columns.
 size_t dyad_attention_scratch_bytes(const dyad_attention *attention, size_t tokens, size_t columns);
 
 // ---- rows -----------------------------------------------------------------------------------------------------
@@ -208,10 +209,10 @@ typedef struct {
   void (*append_keys)(const dyad_cache *cache, const uint8_t *x, size_t rows, size_t column);
   void (*append_values)(const dyad_cache *cache, const uint8_t *x, size_t rows, size_t column);
 
-  // Tokens first_token ..< first_token + tokens of queries [., heads * dimension] with the key/value head `head`;
-  // token t stands at column `column + t`. prefix_values: s8 [head][prefix][value_dimension].
+  // Tokens first_token ..< first_token + tokens of queries [., heads * dimension], the heads of group number `group`;
+  // token t stands at column `column + t`. prefix_values: s8 [value head][prefix][value_dimension].
   void (*attention)(const dyad_attention *attention, const dyad_cache *keys, const dyad_cache *values,
-                    const int8_t *prefix_values, size_t head, size_t first_token, size_t tokens, size_t column,
+                    const int8_t *prefix_values, size_t group, size_t first_token, size_t tokens, size_t column,
                     const uint8_t *queries, void *output, void *scratch, const dyad_attention_watch *watch);
 
   void (*embed)(const dyad_embed *embed, const int32_t *tokens, size_t rows, void *y);

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A cache of keys or values: u8 with zero point 128, `[keyValueHeads, maximumContext, headDimension]`.
 public struct CacheState: Equatable, Sendable {
     /// For example `layers.3.self_attn.k_cache`.
@@ -32,11 +34,20 @@ public struct IntegerGraph: Equatable, Sendable {
     /// The values that flow; a ``TensorID`` is a position here.
     public var tensors: [GraphTensor]
     /// What the file holds beside the graph.
-    public var constants: [GraphConstant]
+    public var constants: [GraphConstant] { didSet { index = ConstantIndex() } }
     /// Keys and values of each layer.
     public var caches: [CacheState]
     /// In execution order; the first is the embedding, the last is `logits`.
     public var operations: [Operation]
+    /// Places in ``constants`` by name.
+    private var index = ConstantIndex()
+
+    /// The description of constant `name`, the first of that name.
+    ///
+    /// - Cost: the first call is linear in the number of constants, every other constant.
+    public func constant(_ name: String) -> GraphConstant? {
+        index.place(of: name, in: constants).map { constants[$0] }
+    }
 
     /// Creates a graph; ``validate()`` says whether it is sound.
     public init(
@@ -51,4 +62,24 @@ public struct IntegerGraph: Equatable, Sendable {
         self.caches = caches
         self.operations = operations
     }
+}
+
+/// Places of constants by name, made when first asked for. Copies of a graph share it until their constants change.
+private final class ConstantIndex: Sendable {
+    private let places = Mutex<[String: Int]?>(nil)
+
+    func place(of name: String, in constants: [GraphConstant]) -> Int? {
+        places.withLock { places in
+            if let places { return places[name] }
+            let made = Dictionary(
+                constants.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            places = made
+            return made[name]
+        }
+    }
+}
+
+extension ConstantIndex: Equatable {
+    /// Always: it follows from the constants, which are compared themselves.
+    static func == (left: ConstantIndex, right: ConstantIndex) -> Bool { true }
 }

@@ -72,8 +72,8 @@ public final class Runtime: Sendable {
     ///
     /// - Parameters:
     ///   - maximumContext: positions to hold, prefix included; nil takes the program's own.
-    ///   - observing: whether every tensor of the graph is computed and stored, so that ``Session/observer`` sees it;
-    ///     slower, same bits.
+    ///   - observing: whether tensors between operations that run as one are stored too, so that ``Session/observer`` sees
+    ///     every tensor of the graph; slower, same bits.
     /// - Throws: ``DyadError`` (usage) where `maximumContext` does not fit the program, (failed) where memory runs out.
     public func makeSession(maximumContext: Int? = nil, observing: Bool = false) throws(DyadError) -> Session {
         let context = maximumContext ?? self.maximumContext

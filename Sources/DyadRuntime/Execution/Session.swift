@@ -11,7 +11,8 @@ public final class Session {
     public let maximumContext: Int
     /// Tokens in the caches, prefix not counted.
     public private(set) var tokenCount = 0
-    /// Sees every tensor of every step, in the order of execution. The session must have been made with `observing`.
+    /// Sees the tensors of every step, in the order of execution: all of them where the session was made with `observing`,
+    /// else all but those between operations that run as one.
     public var observer: ((ObservedTensor) -> Void)?
 
     private let isObserving: Bool
@@ -106,7 +107,7 @@ public final class Session {
             for start in stride(from: 0, to: tokens.count, by: chunk) {
                 let part = UnsafeBufferPointer(rebasing: tokens[start..<min(tokens.count, start + chunk)])
                 let frame = step(part)
-                if isObserving { observeLogits(frame) }
+                observeLogits(frame)
                 if start + part.count == tokens.count {
                     plan.logits.run(frame, rows: part.count - 1..<part.count, into: logitRows.pointer)
                 }
@@ -148,7 +149,7 @@ public final class Session {
             let count = min(tokens.count - start, chunk)
             try tokens.withUnsafeBufferPointer { (all) throws(DyadError) in
                 let frame = step(UnsafeBufferPointer(rebasing: all[start..<start + count]))
-                if isObserving { observeLogits(frame) }
+                observeLogits(frame)
                 for first in stride(from: max(wanted - start, 0), to: count, by: Self.evaluatedRows) {
                     let rows = min(Self.evaluatedRows, count - first)
                     plan.logits.run(frame, rows: first..<first + rows, into: logitRows.pointer)
@@ -191,8 +192,8 @@ public final class Session {
             isWatched: isObserving)
         for operation in plan.operations {
             operation.run(frame)
-            if isObserving, let observer {
-                for tensor in operation.internals + operation.outputs {
+            if let observer {
+                for tensor in (isObserving ? operation.internals : []) + operation.outputs {
                     observer(
                         ObservedTensor(
                             tensor, rows: frame.rows, columns: frame.column + frame.rows,

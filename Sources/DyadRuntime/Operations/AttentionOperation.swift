@@ -4,20 +4,15 @@ import DyadGraph
 
 /// Scores, mask, exponentials (or softmax) and the product with the values, fused: the score matrix is never stored.
 final class AttentionOperation: PlannedOperation, @unchecked Sendable {
-    /// The graph's tensors that stay inside, and what they are.
+    /// The graph's tensors that stay inside, and what they are; nil where there is none, or where an earlier attention that
+    /// computes the same one shows it.
     struct Internals {
-        var scores: PlannedTensor
+        var scores: PlannedTensor?
         var masked: PlannedTensor?
-        var probabilities: PlannedTensor
+        var probabilities: PlannedTensor?
         var prefixWeights: PlannedTensor?
 
-        var all: [PlannedTensor] {
-            var all = [scores]
-            if let masked { all.append(masked) }
-            all.append(probabilities)
-            if let prefixWeights { all.append(prefixWeights) }
-            return all
-        }
+        var all: [PlannedTensor] { [scores, masked, probabilities, prefixWeights].compactMap(\.self) }
     }
 
     let name: String
@@ -50,7 +45,7 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
         self.parameters = parameters
         self.stages = stages
         self.prefixValues = try AlignedMemory(prefixValues, subject: name)
-        tokensPerTask = max(1, Self.rowsPerTask / (parameters.heads / parameters.key_value_heads))
+        tokensPerTask = max(1, Self.rowsPerTask / parameters.group)
     }
 
     func scratchBytes(rows: Int, columns: Int) -> Int {
@@ -63,9 +58,11 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
         }
         var watch = dyad_attention_watch()
         if frame.isWatched {
-            watch.scores = frame.pointer(stages.scores.id).assumingMemoryBound(to: UInt16.self)
+            watch.scores = stages.scores.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
             watch.masked = stages.masked.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
-            watch.probabilities = frame.pointer(stages.probabilities.id).assumingMemoryBound(to: UInt16.self)
+            watch.probabilities = stages.probabilities.map {
+                frame.pointer($0.id).assumingMemoryBound(to: UInt16.self)
+            }
             watch.prefix_weights = stages.prefixWeights.map {
                 frame.pointer($0.id).assumingMemoryBound(to: UInt32.self)
             }
@@ -74,16 +71,16 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
         }
         let tiles = (frame.rows + tokensPerTask - 1) / tokensPerTask
         let (source, target) = (frame.pointer(queries), frame.pointer(output.id))
-        let heads = parameters.key_value_heads
+        let groups = parameters.heads / parameters.group
         withUnsafePointer(to: parameters) { attention in
             withUnsafePointer(to: keys) { keys in
                 withUnsafePointer(to: values) { values in
                     withUnsafePointer(to: watch) { watch in
                         // Later tiles see more columns: the longest first, so that the threads end together.
-                        frame.pool.run(tasks: tiles * heads) { task, worker in
-                            let first = (tiles - 1 - task / heads) * tokensPerTask
+                        frame.pool.run(tasks: tiles * groups) { task, worker in
+                            let first = (tiles - 1 - task / groups) * tokensPerTask
                             frame.kernels.pointee.attention(
-                                attention, keys, values, prefixValues.elements(Int8.self), task % heads, first,
+                                attention, keys, values, prefixValues.elements(Int8.self), task % groups, first,
                                 min(tokensPerTask, frame.rows - first), frame.column,
                                 source.assumingMemoryBound(to: UInt8.self), target, frame.scratch[worker],
                                 frame.isWatched ? watch : nil)

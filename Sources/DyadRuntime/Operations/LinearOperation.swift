@@ -13,8 +13,8 @@ final class LinearOperation: PlannedOperation, @unchecked Sendable {
 
     var inputs: [TensorID] { [input] }
     var outputs: [PlannedTensor] { [output] }
-    /// Bytes of the packed weights and the parameters of the channels.
-    var packedBytes: Int { memory.reduce(0) { $0 + $1.byteCount } }
+    /// Bytes of the parameters of the channels, without the packed weights, which several operations may share.
+    var channelBytes: Int { memory.dropFirst().reduce(0) { $0 + $1.byteCount } }
     /// Channels.
     var width: Int { parameters.outputs }
 

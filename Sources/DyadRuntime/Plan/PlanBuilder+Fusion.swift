@@ -3,119 +3,127 @@ import DyadFormats
 import DyadGraph
 
 extension PlanBuilder {
-    /// `multiply` alone, or with the `hadamard` and the `requantize` that alone read its result.
-    mutating func addGated(_ multiply: Operation.Binary, at index: Int) throws(DyadError) {
-        let first = try binary(multiply, .multiply, graph.operations[index].name)
+    /// Finds the operations that run as one.
+    mutating func fuse() throws(DyadError) {
+        for (index, operation) in graph.operations.enumerated() {
+            switch operation.kind {
+            case .multiply(let multiply): try fuseGated(multiply, at: index)
+            case .matmul(let values) where values.form == .weightedValues: try fuseAttention(values, at: index)
+            case .lateAttention(let late): try fuseAttention(late, at: index)
+            default: break
+            }
+        }
+    }
+
+    /// `multiply` with the `hadamard` and the `requantize` that alone read its result.
+    private mutating func fuseGated(_ multiply: Operation.Binary, at index: Int) throws(DyadError) {
         guard let second = onlyReader(of: multiply.output),
             case .hadamard(let hadamard) = graph.operations[second].kind,
             let third = onlyReader(of: hadamard.output), case .requantize(let requantize) = graph.operations[third].kind
-        else {
-            append(first, fusing: [])
-            return
-        }
+        else { return }
         let gated = GatedHadamardOperation(
-            multiply: first, hadamard: try planned(hadamard, graph.operations[second].name),
+            multiply: try binary(multiply, .multiply, graph.operations[index].name),
+            hadamard: try planned(hadamard, graph.operations[second].name),
             requantize: try planned(requantize, graph.operations[third].name))
-        append(gated, fusing: [second, third])
+        fuse([index, second, third], as: gated)
     }
 
-    /// Everything from the scores to the weighted values as one operation.
-    mutating func addAttention(_ scores: Operation.Matmul, at index: Int) throws(DyadError) {
-        let name = graph.operations[index].name
-        let shape = "scores, mask and either softmax and values or exponentials and late attention, each read once"
-        guard scores.form == .queryKey, let next = onlyReader(of: scores.output) else {
-            throw unsupported(name, "another use of a product with a cache", shape)
-        }
-        var fused: [Int] = []
-        var (weigher, masked): (Int, TensorID?) = (next, nil)
-        var scoreID = scores.output
-        if case .mask(let mask) = graph.operations[next].kind {
-            guard let after = onlyReader(of: mask.output) else {
-                throw unsupported(graph.operations[next].name, "masked scores with several readers", shape)
-            }
-            fused.append(next)
-            (weigher, masked, scoreID) = (after, mask.output, mask.output)
-        }
-        fused.append(weigher)
-        var stages = AttentionOperation.Internals(
-            scores: planned(scores.output), masked: masked.map { planned($0) }, probabilities: planned(scores.output))
-        var attention = try geometry(scores, name)
-        let weigherName = graph.operations[weigher].name
-        attention.exponent = try graph.exponentMultiplier(ofScores: scoreID, name: weigherName).kernelRescale
+    // MARK: Attention
 
-        switch graph.operations[weigher].kind {
-        case .softmax(let softmax):
-            guard let last = onlyReader(of: softmax.output), case .matmul(let values) = graph.operations[last].kind,
-                values.form == .weightedValues
-            else { throw unsupported(weigherName, "probabilities that do not weigh values", shape) }
-            attention.form = Int32(bitPattern: DYAD_SOFTMAX.rawValue)
-            attention.value = try graph.matmulMultiplier(values, name: graph.operations[last].name).kernelRescale
-            stages.probabilities = PlannedTensor(softmax.output, graph.tensors[softmax.output])
-            try finish(
-                attention, stages, scores: scores, valueCache: values.cache, output: values.output, last: last,
-                fused: fused)
-        case .exponential(let exponential):
-            guard let last = onlyReader(of: exponential.output),
-                case .lateAttention(let late) = graph.operations[last].kind,
-                late.prefixWeights == exponential.prefixWeights,
-                exponential.prefixWeights.map({ onlyReader(of: $0) == last }) ?? true
-            else { throw unsupported(weigherName, "exponentials that do not weigh values", shape) }
-            let output = graph.tensors[exponential.output]
-            let form = output.type == .u8 ? DYAD_LATE_DIVISION_8 : DYAD_LATE_DIVISION_16
-            attention.form = Int32(bitPattern: form.rawValue)
-            attention.value = try graph.lateAttentionMultiplier(late, name: graph.operations[last].name).kernelRescale
-            stages.probabilities = PlannedTensor(exponential.output, output, storedType: .u16)
-            stages.prefixWeights = exponential.prefixWeights.map { planned($0) }
-            try finish(
-                attention, stages, scores: scores, valueCache: late.cache, output: late.output, last: last, fused: fused
-            )
-        default:
-            throw unsupported(weigherName, "scores that go to another operation", shape)
+    // An attention is found from its end, the product with the values, which validation ties to a softmax or to exponentials.
+    // Where two of them share scores or probabilities, each computes them; the first shows them to an observer.
+
+    private mutating func fuseAttention(_ values: Operation.Matmul, at index: Int) throws(DyadError) {
+        guard let weigher = producers[values.input], case .softmax(let softmax) = graph.operations[weigher].kind else {
+            throw unsupported(graph.operations[index].name, "probabilities that no softmax made", "those of a softmax")
         }
+        var (attention, chain) = try scores(softmax.input, weigher)
+        attention.parameters.form = Int32(bitPattern: DYAD_SOFTMAX.rawValue)
+        attention.parameters.value = try graph.matmulMultiplier(values, name: graph.operations[index].name)
+            .kernelRescale
+        if !isFused[weigher] { attention.stages.probabilities = planned(softmax.output) }
+        chain += [weigher, index]
+        try finish(attention, valueCache: values.cache, output: values.output, chain)
     }
 
-    private func geometry(_ scores: Operation.Matmul, _ name: String) throws(DyadError) -> dyad_attention {
-        let (queries, score) = (graph.tensors[scores.input], graph.tensors[scores.output])
-        let cache = graph.caches[scores.cache]
-        guard queries.type == .u8, score.type == .u16 else {
-            throw unsupported(
-                name, "queries \(queries.type.rawValue) and scores \(score.type.rawValue)", "queries u8 and scores u16")
+    private mutating func fuseAttention(_ late: Operation.LateAttention, at index: Int) throws(DyadError) {
+        guard let weigher = producers[late.exponentials],
+            case .exponential(let exponential) = graph.operations[weigher].kind
+        else { throw unsupported(graph.operations[index].name, "weights that are no exponentials", "exponentials") }
+        var (attention, chain) = try scores(exponential.input, weigher)
+        let weights = graph.tensors[exponential.output]
+        let form = weights.type == .u8 ? DYAD_LATE_DIVISION_8 : DYAD_LATE_DIVISION_16
+        attention.parameters.form = Int32(bitPattern: form.rawValue)
+        attention.parameters.value =
+            try graph.lateAttentionMultiplier(late, name: graph.operations[index].name).kernelRescale
+        if !isFused[weigher] {
+            attention.stages.probabilities = PlannedTensor(exponential.output, weights, storedType: .u16)
+            attention.stages.prefixWeights = exponential.prefixWeights.map { planned($0) }
         }
-        var attention = dyad_attention()
-        attention.heads = queries.width / cache.headDimension
-        attention.key_value_heads = cache.keyValueHeads
-        attention.dimension = cache.headDimension
-        attention.prefix = graph.prefixTokens.count
-        attention.query_zero = queries.encoding.zeroPoint
-        attention.score = try graph.matmulMultiplier(scores, name: name).kernelRescale
-        attention.score_zero = score.encoding.zeroPoint
-        return attention
+        chain += [weigher, index]
+        try finish(attention, valueCache: late.cache, output: late.output, chain)
+    }
+
+    /// What is known of an attention before its end is.
+    private struct Beginning {
+        var queries: TensorID
+        var keyCache: Int
+        var parameters = dyad_attention()
+        var stages = AttentionOperation.Internals()
+    }
+
+    /// From the scores, masked or not, that the operation `weigher` reads: back to the queries.
+    private func scores(
+        _ id: TensorID, _ weigher: Int
+    ) throws(DyadError) -> (attention: Beginning, chain: [Int]) {
+        var (chain, source): ([Int], TensorID) = ([], id)
+        var masked: PlannedTensor?
+        if let index = producers[id], case .mask(let mask) = graph.operations[index].kind {
+            (chain, source) = ([index], mask.input)
+            if !isFused[index] { masked = planned(id) }
+        }
+        guard let index = producers[source], case .matmul(let product) = graph.operations[index].kind else {
+            throw unsupported(graph.operations[weigher].name, "scores that are masked twice", "one mask or none")
+        }
+        var attention = Beginning(queries: product.input, keyCache: product.cache)
+        if !isFused[index] { attention.stages.scores = planned(source) }
+        attention.stages.masked = masked
+        let (queries, cache) = (graph.tensors[product.input], graph.caches[product.cache])
+        let multiplier = try graph.matmulMultiplier(product, name: graph.operations[index].name)
+        attention.parameters.heads = queries.width / cache.headDimension
+        attention.parameters.dimension = cache.headDimension
+        attention.parameters.prefix = graph.prefixTokens.count
+        attention.parameters.query_zero = queries.encoding.zeroPoint
+        attention.parameters.score = multiplier.kernelRescale
+        attention.parameters.score_zero = graph.tensors[source].encoding.zeroPoint
+        attention.parameters.exponent =
+            try graph.exponentMultiplier(ofScores: id, name: graph.operations[weigher].name).kernelRescale
+        return (attention, [index] + chain)
     }
 
     private mutating func finish(
-        _ attention: dyad_attention, _ stages: AttentionOperation.Internals, scores: Operation.Matmul, valueCache: Int,
-        output: TensorID, last: Int, fused: [Int]
+        _ beginning: Beginning, valueCache: Int, output: TensorID, _ chain: [Int]
     ) throws(DyadError) {
-        let cache = graph.caches[valueCache]
-        let name = graph.operations[last].name
-        guard cache.keyValueHeads == attention.key_value_heads else {
-            throw unsupported(
-                name, "\(cache.keyValueHeads) value heads", "\(attention.key_value_heads), as for the keys")
-        }
-        var attention = attention
-        attention.value_dimension = cache.headDimension
+        let (keys, values) = (graph.caches[beginning.keyCache], graph.caches[valueCache])
+        var attention = beginning.parameters
+        attention.group = Self.commonDivisor(
+            attention.heads / keys.keyValueHeads, attention.heads / values.keyValueHeads)
+        attention.value_dimension = values.headDimension
         attention.output = graph.tensors[output].format
-        caches[scores.cache].asKeys = true
+        caches[beginning.keyCache].asKeys = true
         caches[valueCache].asValues = true
         var prefixValues: [Int8] = []
-        if let constant = cache.prefix {
+        if let constant = values.prefix {
             prefixValues = try program.elements(of: constant, as: UInt8.self).map {
                 Int8(truncatingIfNeeded: Int($0) - 128)
             }
         }
         let operation = try AttentionOperation(
-            name: name, queries: scores.input, output: planned(output), keyCache: scores.cache, valueCache: valueCache,
-            parameters: attention, stages: stages, prefixValues: prefixValues)
-        append(operation, fusing: fused + [last])
+            name: graph.operations[chain[chain.count - 1]].name, queries: beginning.queries, output: planned(output),
+            keyCache: beginning.keyCache, valueCache: valueCache, parameters: attention, stages: beginning.stages,
+            prefixValues: prefixValues)
+        fuse(chain, as: operation)
     }
+
+    private static func commonDivisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : commonDivisor(b, a % b) }
 }

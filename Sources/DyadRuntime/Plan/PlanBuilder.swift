@@ -11,11 +11,18 @@ struct PlanBuilder {
     var weightBytes = 0
     /// Operations that read each tensor, in order.
     let readers: [[Int]]
+    /// The operation that writes each tensor.
+    let producers: [Int?]
     private var operations: [any PlannedOperation] = []
     /// Tables used by several layers, by constant.
     private var tables: [String: AlignedMemory] = [:]
-    /// Operations already part of a fused one.
-    private var isFused: [Bool]
+    /// Packed weights, by constant: several linears may read the same.
+    private var panels: [String: AlignedMemory] = [:]
+    /// Operations that are part of a fused one.
+    private(set) var isFused: [Bool]
+    /// Fused operations by the place of their last part. There everything that they read has been written: tensors, and
+    /// the columns of this step in every cache.
+    private var fused: [Int: any PlannedOperation] = [:]
 
     /// Plans `program`, which is valid.
     ///
@@ -33,10 +40,13 @@ struct PlanBuilder {
         caches = graph.caches.map { ExecutionPlan.CachePlan(state: $0) }
         isFused = Array(repeating: false, count: graph.operations.count)
         var readers = [[Int]](repeating: [], count: graph.tensors.count)
+        var producers = [Int?](repeating: nil, count: graph.tensors.count)
         for (index, operation) in graph.operations.enumerated() {
             for input in operation.kind.inputs { readers[input].append(index) }
+            for output in operation.kind.outputs { producers[output] = index }
         }
         self.readers = readers
+        self.producers = producers
     }
 
     private mutating func addCaches() throws(DyadError) {
@@ -58,7 +68,10 @@ struct PlanBuilder {
     }
 
     private mutating func build() throws(DyadError) -> ExecutionPlan {
-        for (index, operation) in graph.operations.enumerated() where !isFused[index] {
+        try fuse()
+        for (index, operation) in graph.operations.enumerated() {
+            if let whole = fused[index] { operations.append(whole) }
+            if isFused[index] { continue }
             let name = operation.name
             switch operation.kind {
             case .embed(let embed): try add(embed, name)
@@ -73,11 +86,11 @@ struct PlanBuilder {
             case .rotary(let rotary): try add(rotary, name)
             case .cacheAppend(let append):
                 operations.append(CacheAppendOperation(name: name, input: append.input, cache: append.cache))
-            case .matmul(let matmul): try addAttention(matmul, at: index)
-            case .mask, .softmax, .exponential, .lateAttention:
-                throw unsupported(name, "a step of attention that follows no scores", "scores, mask, then weights")
+            case .matmul, .mask, .softmax, .exponential, .lateAttention:
+                throw unsupported(
+                    name, "a step of attention that leads to no product with values", "one that is read, or none")
             case .lookup(let lookup): try add(lookup, name)
-            case .multiply(let multiply): try addGated(multiply, at: index)
+            case .multiply(let multiply): operations.append(try binary(multiply, .multiply, name))
             case .add(let add): operations.append(try binary(add, .add, name))
             case .requantize(let requantize): operations.append(try planned(requantize, name))
             case .hadamard(let hadamard): operations.append(try planned(hadamard, name))
@@ -102,9 +115,10 @@ struct PlanBuilder {
     /// The only reader of a tensor, or nil.
     func onlyReader(of id: TensorID) -> Int? { readers[id].count == 1 ? readers[id][0] : nil }
 
-    mutating func append(_ operation: any PlannedOperation, fusing indices: [Int]) {
-        operations.append(operation)
+    /// Plans the operations `indices`, the last at the end, as one.
+    mutating func fuse(_ indices: [Int], as operation: any PlannedOperation) {
         for index in indices { isFused[index] = true }
+        if let last = indices.last { fused[last] = operation }
     }
 
     private mutating func table(_ constant: String) throws(DyadError) -> AlignedMemory {
@@ -149,16 +163,23 @@ struct PlanBuilder {
         let zero = Int64(input.encoding.zeroPoint)
         let offsets = derived.weightSums.enumerated().map { Int64(derived.bias?[$0] ?? 0) - zero * $1 }
         let bits = constant.type == .i4 ? 4 : 8
-        let memory = try AlignedMemory(
-            byteCount: dyad_packed_weight_bytes(output.width, input.width, Int32(bits)), subject: name)
-        weights.withUnsafeBytes { bytes in
-            LinearOperation.pack(
-                bytes, outputs: output.width, inputs: input.width, weightBits: bits, into: memory, pool: pool)
+        let memory: AlignedMemory
+        if let known = panels[linear.weight] {
+            memory = known
+        } else {
+            memory = try AlignedMemory(
+                byteCount: dyad_packed_weight_bytes(output.width, input.width, Int32(bits)), subject: name)
+            weights.withUnsafeBytes { bytes in
+                LinearOperation.pack(
+                    bytes, outputs: output.width, inputs: input.width, weightBits: bits, into: memory, pool: pool)
+            }
+            panels[linear.weight] = memory
+            weightBytes += memory.byteCount
         }
         let operation = try LinearOperation(
             name: name, input: tensor(linear.input), output: tensor(linear.output), weightBits: bits, panels: memory,
             multipliers: derived.multipliers, offsets: offsets)
-        weightBytes += operation.packedBytes
+        weightBytes += operation.channelBytes
         return operation
     }
 
