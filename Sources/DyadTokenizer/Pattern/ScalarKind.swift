@@ -1,78 +1,117 @@
-/// The kind of a scalar as regular expressions see it: its Unicode general category, with one extra kind for
-/// U+0085, the only white space outside ASCII that is a control character. With it, `\s` and every `\p{…}` are
-/// sets of kinds.
+/// The kind of a scalar as regular expressions see it: its Unicode general category, divided so that `\s`, `\w` and
+/// `\b` are sets of kinds as well. Categories are those of the Unicode version of Oniguruma (``UnicodeTables``), not
+/// of the operating system.
 enum ScalarKind {
-    /// U+0085 NEXT LINE.
-    static let nextLine: UInt8 = 30
-    /// All kinds.
-    static let all: UInt32 = (1 << 31) - 1
-
     /// The general categories in the order of their numbers here, by their short names.
     static let names = [
         "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
-        "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn",
+        "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn",
     ]
+    /// U+0085 NEXT LINE, the only white space outside ASCII that is a control character.
+    private static let nextLine: UInt8 = 29
+    /// Letters in a circle or a square: other symbols that are parts of words.
+    private static let letterSymbol: UInt8 = 30
+    /// Superscripts and fractions of Latin-1, which are parts of words outside classes only.
+    private static let latinNumber: UInt8 = 31
 
-    /// The set of kinds of a category (`Lu`) or of a group of them (`L`); nil for other names.
-    static func mask(property name: String) -> UInt32? {
-        var mask: UInt32 = 0
-        for (number, category) in names.enumerated() where category == name || String(category.prefix(1)) == name {
-            mask |= 1 << UInt32(number)
-        }
-        if name == "C" || name == "Cc" { mask |= 1 << UInt32(nextLine) }
-        return mask == 0 ? nil : mask
+    /// `\w` outside classes, and `\b`: what is alphabetic, marks, decimal digits and connecting punctuation.
+    static let word: UInt32 =
+        mask(["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"])
+        | 1 << UInt32(letterSymbol) | 1 << UInt32(latinNumber)
+
+    private static func mask(_ categories: Set<String>) -> UInt32 {
+        names.enumerated().reduce(0) { $0 | (categories.contains($1.element) ? 1 << UInt32($1.offset) : 0) }
     }
 
-    /// `\s`: the Unicode property White_Space.
-    static let space: UInt32 = (mask(property: "Z") ?? 0) | 1 << UInt32(nextLine)
-    /// `\d`: decimal digits.
-    static let digit: UInt32 = mask(property: "Nd") ?? 0
-    /// `\w`: letters, marks, decimal digits, letter numbers and connecting punctuation.
-    static let word: UInt32 = ["L", "M", "Nd", "Nl", "Pc"].reduce(0) { $0 | (mask(property: $1) ?? 0) }
+    /// All scalars as runs of one kind, from 0 on.
+    private static let runs: [(end: UInt32, kind: UInt8)] = {
+        var parts: [(range: ClosedRange<UInt32>, kind: UInt8)] = [(0x85...0x85, nextLine)]
+        let circled = UnicodeTables.set("otheralphabetic").intersection(UnicodeTables.set("so"))
+        for range in circled.ranges { parts.append((range, letterSymbol)) }
+        for range in UnicodeProperty.latinNumbers.ranges { parts.append((range, latinNumber)) }
+        let others = ScalarSet(parts.map(\.range)).complement
+        for (number, name) in names.enumerated() where name != "Cn" {
+            for range in UnicodeTables.set(name.lowercased()).intersection(others).ranges {
+                parts.append((range, UInt8(number)))
+            }
+        }
+        parts.sort { $0.range.lowerBound < $1.range.lowerBound }
+        let unassigned = UInt8(names.count - 1)
+        var runs: [(end: UInt32, kind: UInt8)] = []
+        var next: UInt32 = 0
+        for part in parts {
+            if part.range.lowerBound > next { runs.append((part.range.lowerBound - 1, unassigned)) }
+            runs.append((part.range.upperBound, part.kind))
+            next = part.range.upperBound + 1
+        }
+        if next <= ScalarSet.largest { runs.append((ScalarSet.largest, unassigned)) }
+        return runs
+    }()
 
-    private static let ascii: [UInt8] = (0..<128).map { kind(category: Unicode.Scalar(UInt8($0))) }
+    /// The kinds by blocks of 256 scalars; equal blocks are held once.
+    private static let table: (blocks: [UInt16], kinds: [UInt8]) = {
+        var blocks: [UInt16] = []
+        var kinds: [UInt8] = []
+        var known: [[UInt8]: UInt16] = [:]
+        var block: [UInt8] = []
+        var start: UInt32 = 0
+        for run in runs {
+            while start <= run.end {
+                let length = min(Int(run.end - start) + 1, 256 - block.count)
+                block.append(contentsOf: repeatElement(run.kind, count: length))
+                start += UInt32(length)
+                guard block.count == 256 else { continue }
+                if let place = known[block] {
+                    blocks.append(place)
+                } else {
+                    let place = UInt16(kinds.count / 256)
+                    known[block] = place
+                    blocks.append(place)
+                    kinds += block
+                }
+                block.removeAll(keepingCapacity: true)
+            }
+        }
+        return (blocks, kinds)
+    }()
+
+    /// Looks kinds up without going through the lazy table each time.
+    struct Reader {
+        private let blocks = table.blocks
+        private let kinds = table.kinds
+
+        /// The kind of a scalar value. Constant time.
+        @inline(__always)
+        func kind(of value: UInt32) -> UInt8 {
+            guard value <= ScalarSet.largest else { return UInt8(names.count - 1) }
+            return kinds[Int(blocks[Int(value >> 8)]) << 8 | Int(value & 255)]
+        }
+    }
 
     /// The kind of a scalar value. Constant time.
-    static func kind(of value: UInt32) -> UInt8 {
-        if value < 128 { return ascii[Int(value)] }
-        if value == 0x85 { return nextLine }
-        guard let scalar = Unicode.Scalar(value) else { return 29 }
-        return kind(category: scalar)
-    }
+    static func kind(of value: UInt32) -> UInt8 { Reader().kind(of: value) }
 
-    private static func kind(category scalar: Unicode.Scalar) -> UInt8 {
-        switch scalar.properties.generalCategory {
-        case .uppercaseLetter: 0
-        case .lowercaseLetter: 1
-        case .titlecaseLetter: 2
-        case .modifierLetter: 3
-        case .otherLetter: 4
-        case .nonspacingMark: 5
-        case .spacingMark: 6
-        case .enclosingMark: 7
-        case .decimalNumber: 8
-        case .letterNumber: 9
-        case .otherNumber: 10
-        case .connectorPunctuation: 11
-        case .dashPunctuation: 12
-        case .openPunctuation: 13
-        case .closePunctuation: 14
-        case .initialPunctuation: 15
-        case .finalPunctuation: 16
-        case .otherPunctuation: 17
-        case .mathSymbol: 18
-        case .currencySymbol: 19
-        case .modifierSymbol: 20
-        case .otherSymbol: 21
-        case .spaceSeparator: 22
-        case .lineSeparator: 23
-        case .paragraphSeparator: 24
-        case .control: 25
-        case .format: 26
-        case .surrogate: 27
-        case .privateUse: 28
-        case .unassigned: 29
-        @unknown default: 29
+    /// The kinds of which a set holds all scalars beyond ASCII, and those of which it holds some.
+    static func cover(of set: ScalarSet) -> (whole: UInt32, divided: UInt32) {
+        var touched: UInt32 = 0
+        var missed: UInt32 = 0
+        var range = 0
+        var start: UInt32 = 0
+        for run in runs {
+            defer { start = run.end + 1 }
+            guard run.end > 127 else { continue }
+            let low = max(128, start)
+            while range < set.ranges.count, set.ranges[range].upperBound < low { range += 1 }
+            var next = low
+            var place = range
+            while place < set.ranges.count, set.ranges[place].lowerBound <= run.end {
+                touched |= 1 << UInt32(run.kind)
+                if set.ranges[place].lowerBound > next { missed |= 1 << UInt32(run.kind) }
+                next = set.ranges[place].upperBound + 1
+                place += 1
+            }
+            if next <= run.end { missed |= 1 << UInt32(run.kind) }
         }
+        return (touched & ~missed, touched & missed)
     }
 }

@@ -39,7 +39,7 @@ struct SplitRule: Sendable {
         DyadError(.failed, found: found, expected: "a pattern that compiles", remedy: "Report this.")
     }
 
-    /// Divides every piece of the text. Linear for the patterns of real tokenizers.
+    /// Divides every piece of the text. Linear.
     func apply(to text: inout ScalarText, matcher: inout PatternMatcher) {
         var pieces: [Range<Int>] = []
         pieces.reserveCapacity(text.pieces.count)
@@ -56,6 +56,8 @@ struct SplitRule: Sendable {
             if end < piece.upperBound { parts.append((end..<piece.upperBound, isInverted)) }
             behavior.collect(parts, into: &pieces)
         }
+        // Empty matches cut the text too; by themselves they are no pieces.
+        pieces.removeAll(where: \.isEmpty)
         text.pieces = pieces
     }
 }

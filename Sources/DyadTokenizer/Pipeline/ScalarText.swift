@@ -6,6 +6,7 @@ struct ScalarText {
     private(set) var kinds: [UInt8] = []
     /// The pieces in order: not empty, not overlapping; scalars outside every piece are dropped.
     var pieces: [Range<Int>] = []
+    private let reader = ScalarKind.Reader()
 
     /// An empty text.
     init() {}
@@ -22,7 +23,7 @@ struct ScalarText {
     @inline(__always)
     mutating func append(_ value: UInt32) {
         values.append(value)
-        kinds.append(ScalarKind.kind(of: value))
+        kinds.append(reader.kind(of: value))
     }
 
     /// Appends the scalars from `start` on as a piece, unless there are none.
