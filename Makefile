@@ -2,10 +2,11 @@
 SWIFT ?= swift
 # Tests are built in a folder of their own: -enable-testing would make every other build start over.
 TEST_FLAGS = -c release -Xswiftc -enable-testing --scratch-path .build-test
-FORMATTED = Sources Tests Package.swift
+FORMATTED = Sources Tests Package.swift Fuzz/Package.swift Fuzz/Sources/dyad-fuzz
+MINUTES = 5
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only format lint docs fixtures clean
+.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only fuzz sanitize format lint docs fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -43,6 +44,12 @@ test-npu-block: build ## one block of a hasty program in the vendors' libraries
 integer-only: build ## no floating-point arithmetic in kernels and operations
 	scripts/check_integer_only --self-test
 	scripts/check_integer_only --build .build/release
+
+fuzz: ## every fuzzer for so long: make fuzz MINUTES=15
+	scripts/fuzz --minutes $(MINUTES)
+
+sanitize: ## kernels and thread pool under address, undefined-behaviour and thread sanitizers
+	scripts/sanitize_kernels
 
 format:
 	$(SWIFT) format --in-place --recursive $(FORMATTED)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DYAD = ROOT / ".build/release/dyad"
+# The program of `make build`, or another build of it.
+DYAD = Path(os.environ.get("DYAD", ROOT / ".build/release/dyad"))
 MODEL = ROOT / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 OUT = ROOT / "out"
 SHARED = Path(os.environ.get("DYAD_SHARED", ROOT / "../shared"))

@@ -1,5 +1,4 @@
 import DyadFormats
-import DyadTransformer
 
 /// What one tensor would gain from more bits, and what they would cost.
 public struct Sensitivity: Equatable, Sendable {

@@ -1,0 +1,1 @@
+../../../Sources/DyadQuantization/Recipe+YAML.swift
