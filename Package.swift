@@ -111,7 +111,7 @@ let package = Package(
             name: "DyadEvaluationTests",
             dependencies: [
                 "DyadTestSupport", "DyadEvaluation", "DyadExport", "DyadQuantization", "DyadTransformer", "DyadTensor",
-                "DyadCheckpoint", "DyadRuntime", "DyadGraph", "DyadTokenizer", "DyadFormats",
+                "DyadCheckpoint", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
             name: "DyadQuantizationTests",

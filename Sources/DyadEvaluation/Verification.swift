@@ -27,33 +27,48 @@ public struct Verification {
         public var withinOneStep: Double
     }
 
+    /// One way in which `generate` runs a program, without anyone watching between operations that run as one.
+    public struct Path: Sendable {
+        /// For example `chunks of 512 tokens`.
+        public var name: String
+        /// Tensors that were compared.
+        public var tensors: Int
+        /// The first tensor that differs from the reference's, in execution order; nil where none does.
+        public var difference: Row?
+    }
+
     /// One entry a tensor, in execution order.
     public var rows: [Row]
+    /// The ways of `generate`; none against exact arithmetic.
+    public var paths: [Path] = []
     /// Tokens that were run.
     public var tokens: Int
     /// What the runtime was compared with.
     public var opponent: Opponent
 
     /// Largest difference of all.
-    public var maximumSteps: Double { rows.map(\.maximumSteps).max() ?? 0 }
+    public var maximumSteps: Double {
+        (rows.map(\.maximumSteps) + paths.compactMap { $0.difference?.maximumSteps }).max() ?? 0
+    }
 
     /// Runs `tokens` through both.
+    ///
+    /// Against the reference, the runtime runs three times: in chunks with every tensor watched; in the chunks of `options`
+    /// with nothing watched between operations that run as one; and, in the same session, half of the tokens in chunks and
+    /// the others one by one.
+    ///
+    /// - Throws: ``DyadError`` where the program cannot run, or its tensors would take too much memory.
     public static func run(
         _ program: IntegerProgram, tokens: [Int32], against opponent: Opponent, options: Runtime.Options = .init()
     ) throws -> Verification {
         switch opponent {
         case .reference:
-            let expected = try referenceTensors(program, tokens)
-            let session = try Runtime(program: program, options: options).makeSession(observing: true)
-            var found: [String: [Int32]] = [:]
-            session.observer = { tensor in found[tensor.name, default: []] += tensor.values }
-            _ = try session.evaluate(tokens, droppingPrefix: false) { _, _ in }
-            let rows = program.graph.tensors.indices.compactMap { id -> Row? in
-                guard let wanted = expected[id], let got = found[program.graph.tensors[id].name] else { return nil }
-                return compare(program.graph.tensors[id], wanted, got)
-            }
-            return Verification(rows: rows, tokens: tokens.count, opponent: opponent)
+            let comparison = try ReferenceComparison(program, tokens: tokens, options: options)
+            return Verification(
+                rows: try comparison.watched(), paths: try comparison.unwatched(), tokens: tokens.count,
+                opponent: opponent)
         case .exact:
+            try checkMemory(program, tokens.count)
             let integers = try referenceTensors(program, tokens)
             let errors = try SimulatedProgram(program).compare(tokens: tokens, integers: integers)
             let counts = Dictionary(
@@ -68,6 +83,17 @@ public struct Verification {
         }
     }
 
+    /// Exact arithmetic holds every tensor, as 32-bit integers and as floats.
+    private static func checkMemory(_ program: IntegerProgram, _ tokens: Int) throws(DyadError) {
+        let columns = tokens + program.graph.prefixTokens.count
+        let bytes = 8 * program.graph.elementCount(tokens: tokens, columns: columns)
+        guard bytes <= program.graph.memoryBudget else {
+            throw DyadError(
+                .unsupported, subject: "tokens", found: "\(bytes) bytes for all tensors of \(tokens) tokens",
+                expected: "at most \(program.graph.memoryBudget) for a file of this size", remedy: "Use fewer tokens.")
+        }
+    }
+
     private static func referenceTensors(
         _ program: IntegerProgram, _ tokens: [Int32]
     ) throws -> [TensorID: [Int32]] {
@@ -77,38 +103,35 @@ public struct Verification {
         return tensors
     }
 
-    private static func compare(_ tensor: GraphTensor, _ expected: [Int32], _ found: [Int32]) -> Row {
-        var (largest, sum, near) = (0.0, 0.0, 0)
-        for (a, b) in zip(expected, found) {
-            let difference = abs(Double(a) - Double(b))
-            largest = max(largest, difference)
-            sum += difference
-            if difference <= 1 { near += 1 }
-        }
-        // A missing or surplus value is as wrong as can be.
-        if expected.count != found.count { largest = .infinity }
-        let count = Double(max(min(expected.count, found.count), 1))
-        return Row(
-            tensor: tensor.name, values: expected.count, maximumSteps: largest, meanSteps: sum / count,
-            withinOneStep: Double(near) / count)
-    }
-
-    /// For `--json`: `max_lsb`, `mean_lsb`, `tokens`, `against`, `tensors` and a row for each.
+    /// For `--json`: `max_lsb`, `mean_lsb`, `tokens`, `against`, `tensors`, a row for each, and `paths`.
     public func json() -> JSONValue {
-        let rows = rows.map { row in
-            JSONValue.object(
-                JSONObject([
-                    ("tensor", .string(row.tensor)), ("values", .integer(row.values)),
-                    ("max_lsb", .measured(row.maximumSteps)), ("mean_lsb", .measured(row.meanSteps)),
-                    ("within_one_lsb", .measured(row.withinOneStep)),
-                ]))
-        }
         let mean = self.rows.isEmpty ? 0 : self.rows.map(\.meanSteps).reduce(0, +) / Double(self.rows.count)
         return .object(
             JSONObject([
                 ("against", .string(opponent.rawValue)), ("tokens", .integer(tokens)),
                 ("tensors", .integer(rows.count)), ("max_lsb", .measured(maximumSteps)), ("mean_lsb", .measured(mean)),
-                ("rows", .array(rows)),
+                ("rows", .array(rows.map { $0.json() })),
+                (
+                    "paths",
+                    .array(
+                        paths.map { path in
+                            .object(
+                                JSONObject([
+                                    ("path", .string(path.name)), ("tensors", .integer(path.tensors)),
+                                    ("difference", path.difference?.json() ?? .null),
+                                ]))
+                        })
+                ),
+            ]))
+    }
+}
+
+extension Verification.Row {
+    fileprivate func json() -> JSONValue {
+        .object(
+            JSONObject([
+                ("tensor", .string(tensor)), ("values", .integer(values)), ("max_lsb", .measured(maximumSteps)),
+                ("mean_lsb", .measured(meanSteps)), ("within_one_lsb", .measured(withinOneStep)),
             ]))
     }
 }

@@ -10,7 +10,8 @@ struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare two executions of the same program, tensor by tensor.",
         discussion: """
-            reference: the runtime against the reference interpreter; every integer must be equal, or the exit code is 1.
+            reference: the runtime against the reference interpreter, with every tensor watched and as generate runs it, in \
+            chunks and in single steps; every integer must be equal, or the exit code is 1.
             exact: every operation against real arithmetic on its own integer inputs; differences are reported in steps \
             of the output's encoding.
             onnxruntime, qnn-sm8650, qnn-sm8750, litert: the exported program in the vendor's library (Python packages; scripts/npu). Each \
@@ -88,12 +89,20 @@ struct Verify: ParsableCommand {
                 let largest = String(format: "%.3f", row.maximumSteps), mean = String(format: "%.4f", row.meanSteps)
                 try Terminal.print("max \(largest)  mean \(mean)  \(row.tensor)")
             }
+            for path in result.paths {
+                let found = path.difference.map { "\($0.tensor) differs first, by up to \($0.maximumSteps) steps" }
+                try Terminal.print("as generate runs it, \(path.name): \(found ?? "\(path.tensors) tensors are equal")")
+            }
             try Terminal.print(
                 "\(result.rows.count) tensors, \(ids.count) tokens: largest difference \(result.maximumSteps) steps")
         }
         if opponent == .reference, result.maximumSteps > 0 {
+            let wrong = result.rows.first { $0.maximumSteps > 0 }?.tensor ?? ""
+            let path = result.paths.first { $0.difference != nil }
             throw DyadError(
-                .failed, file: program, found: "tensors that differ from the reference", expected: "equal integers",
+                .failed, file: program, subject: path?.difference?.tensor ?? wrong,
+                found: "integers that differ from the reference\(path.map { ", in \($0.name)" } ?? "")",
+                expected: "equal integers",
                 remedy: "This is a defect of Dyad: report it with the file and this machine's CPU.")
         }
     }

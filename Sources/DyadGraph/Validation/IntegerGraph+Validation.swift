@@ -20,7 +20,7 @@ public enum GraphLimits {
 
 extension IntegerGraph {
     /// Checks everything that can be checked without the constants' bytes: names, indices, shapes, types, encodings,
-    /// the order of operations.
+    /// the order of operations, and that a run's work and memory follow from what the constants hold.
     ///
     /// - Throws: ``DyadError`` `malformed` naming the tensor, constant, cache or operation, or `unsupported` for a limit
     ///   of ``GraphLimits``.
@@ -39,7 +39,7 @@ struct GraphValidator {
     private(set) var producers: [Operation?]
     private(set) var isAppended: [Bool]
     /// The operation being checked, or another subject of errors.
-    private(set) var subject = "graph"
+    var subject = "graph"
 
     init(_ graph: IntegerGraph) {
         self.graph = graph
@@ -76,6 +76,7 @@ struct GraphValidator {
             subject = cache.name
             throw failure("a cache to which nothing is appended", "one cacheAppend")
         }
+        try checkCost()
     }
 
     // MARK: The parts

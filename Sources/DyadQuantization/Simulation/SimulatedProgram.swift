@@ -11,8 +11,21 @@ public final class SimulatedProgram {
     /// The program that is simulated.
     public let program: IntegerProgram
     private var graph: IntegerGraph { program.graph }
-    /// Dequantised weights by constant name, made on first use, and Hadamard blocks.
-    private var weights: [String: Tensor] = [:]
+    /// Dequantised weights, made on first use.
+    private var weights: [WeightKey: Tensor] = [:]
+    /// Hadamard blocks by base and power.
+    private var blocks: [BlockKey: Tensor] = [:]
+
+    /// What decides a dequantised weight: two operations may share the integers and not the scales.
+    private struct WeightKey: Hashable {
+        let weight: String
+        let scales: String
+    }
+
+    private struct BlockKey: Hashable {
+        let base: [String]
+        let power: Int
+    }
 
     /// The float values of the tensors computed so far, and the caches.
     public struct Values {
@@ -257,25 +270,25 @@ public final class SimulatedProgram {
     }
 
     private func weight(_ name: String, scales: String) throws(DyadError) -> Tensor {
-        if let known = weights[name] { return known }
+        let key = WeightKey(weight: name, scales: scales)
+        if let known = weights[key] { return known }
         let weight = try (constant(name).to(.float32) * constant(scales).unsqueeze(1)).contiguous()
-        if keepsWeights { weights[name] = weight }
+        if keepsWeights { weights[key] = weight }
         return weight
     }
 
     /// The ±1 matrix of a Hadamard block, float32.
     private func signs(_ block: BlockHadamard) throws(DyadError) -> Tensor {
-        let name = "hadamard \(block.baseRows) \(block.power)"
-        if let known = weights[name] { return known }
+        let key = BlockKey(base: block.baseRows, power: block.power)
+        if let known = blocks[key] { return known }
         let matrix = try (block.matrix() * Double(block.block).squareRoot()).round().to(.float32)
-        weights[name] = matrix
+        blocks[key] = matrix
         return matrix
     }
 
     /// A constant's integers (i4 unpacked to int8) or floats.
     func constant(_ name: String) throws(DyadError) -> Tensor {
-        guard let description = graph.constants.first(where: { $0.name == name }), let data = program.constants[name]
-        else { throw missing(name) }
+        guard let description = graph.constant(name), let data = program.constants[name] else { throw missing(name) }
         if description.type == .i4 {
             let nibbles = data.withUnsafeBytes { bytes in
                 bytes.flatMap { byte in [Int8(bitPattern: byte << 4) >> 4, Int8(bitPattern: byte) >> 4] }

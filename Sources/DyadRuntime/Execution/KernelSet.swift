@@ -46,5 +46,5 @@ public struct KernelSet: Sendable, Equatable {
         return try KernelSet(named: String(cString: value))
     }
 
-    private init(table: UnsafePointer<dyad_kernels>) { self.table = table }
+    init(table: UnsafePointer<dyad_kernels>) { self.table = table }
 }

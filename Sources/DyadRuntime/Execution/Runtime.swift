@@ -49,7 +49,8 @@ public final class Runtime: Sendable {
 
     let plan: ExecutionPlan
     let pool: ThreadPool
-    let prefillChunk: Int
+    /// Tokens that go through the network together in prefill, at most.
+    public let prefillChunk: Int
 
     /// Validates and plans `program`.
     ///

@@ -35,18 +35,14 @@ public final class Session {
         self.maximumContext = maximumContext
         self.isObserving = isObserving
         let plan = runtime.plan
-        let chunk = min(runtime.prefillChunk, maximumContext - plan.prefix)
-        self.chunk = chunk
-        let layout = BufferLayout(
-            operations: plan.operations, tensorCount: plan.graph.tensors.count, kept: plan.logits.inputs, rows: chunk,
-            columns: maximumContext, isWatched: isObserving)
-        let arena = try AlignedMemory(byteCount: layout.byteCount, subject: "activations")
+        let buffers = try Buffers(runtime, columns: maximumContext, isWatched: isObserving)
+        chunk = buffers.chunk
+        let arena = try AlignedMemory(byteCount: buffers.layout.byteCount, subject: "activations")
         self.arena = arena
-        memory = layout.offsets.map { offset in offset.map { arena.pointer + $0 } }
-        let scratchBytes = plan.scratchBytes(rows: chunk, columns: maximumContext)
+        memory = buffers.layout.offsets.map { offset in offset.map { arena.pointer + $0 } }
         var scratch: [AlignedMemory] = []
         for _ in 0..<runtime.threads {
-            scratch.append(try AlignedMemory(byteCount: scratchBytes, subject: "scratch memory"))
+            scratch.append(try AlignedMemory(byteCount: buffers.scratchBytes, subject: "scratch memory"))
         }
         self.scratch = scratch
         scratchPointers = scratch.map(\.pointer)

@@ -42,6 +42,14 @@ struct CacheMemory: @unchecked Sendable {
     /// Bytes held.
     var byteCount: Int { memory.reduce(0) { $0 + $1.byteCount } }
 
+    /// Bytes that such a cache holds.
+    static func byteCount(_ state: CacheState, columns: Int, asKeys: Bool, asValues: Bool) -> Int {
+        let padded = (columns + 63) / 64 * 64
+        let (heads, dimension) = (state.keyValueHeads, state.headDimension)
+        let keys = dyad_key_cache_bytes(heads, dimension, padded) + heads * padded * MemoryLayout<Int32>.stride
+        return (asKeys ? keys : 0) + (asValues ? dyad_value_cache_bytes(heads, dimension, padded) : 0)
+    }
+
     /// Packs rows `[count, heads · dimension]`, u8 with zero point 128, into the columns from `column` on.
     func append(_ rows: UnsafePointer<UInt8>, count: Int, at column: Int, kernels: UnsafePointer<dyad_kernels>) {
         if let keys { withUnsafePointer(to: keys) { kernels.pointee.append_keys($0, rows, count, column) } }

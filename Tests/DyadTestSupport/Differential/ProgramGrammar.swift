@@ -31,7 +31,7 @@ struct ProgramGrammar {
     init(_ bytes: [UInt8]) {
         source = ByteSource(bytes)
         random = SeededGenerator(seed: source.word())
-        let context = 2 + source.choose(90)
+        let context = 2 + source.choose(source.pick([20, 20, 20, 90]))
         let vocabulary = 1 + source.choose(40)
         let prefix = min(source.pick([0, 0, 1, 2, 5]), context - 1)
         graph = IntegerGraph(vocabularySize: vocabulary, maximumContext: context)
@@ -64,28 +64,14 @@ struct ProgramGrammar {
 
     /// Another order of the same data.
     private mutating func shuffle() {
-        var producers: [TensorID: Int] = [:]
-        var appends: [Int: Int] = [:]
-        for (index, operation) in graph.operations.enumerated() {
-            for output in operation.kind.outputs { producers[output] = index }
-            if case .cacheAppend(let append) = operation.kind { appends[append.cache] = index }
+        let order = OperationOrder(graph)
+        var (done, places): (Set<Int>, [Int]) = ([], [])
+        while places.count < graph.operations.count {
+            let next = source.pick(order.ready(after: done))
+            places.append(next)
+            done.insert(next)
         }
-        let last = graph.operations.count - 1
-        var waiting = Set(1..<last)
-        var order = [0]
-        var isDone = Set([0])
-        while !waiting.isEmpty {
-            let ready = waiting.sorted().filter { index in
-                let operation = graph.operations[index]
-                return operation.kind.inputs.allSatisfy { producers[$0].map(isDone.contains) ?? false }
-                    && (operation.kind.cacheRead.map { appends[$0].map(isDone.contains) ?? false } ?? true)
-            }
-            let next = source.pick(ready)
-            order.append(next)
-            waiting.remove(next)
-            isDone.insert(next)
-        }
-        graph.operations = (order + [last]).map { graph.operations[$0] }
+        graph.operations = places.map { graph.operations[$0] }
     }
 
     // MARK: Tensors and constants
@@ -153,16 +139,5 @@ struct ProgramGrammar {
         let output = activation(width, type, zero: zero)
         addLinear(from: input, to: output)
         return output
-    }
-}
-
-extension Operation.Kind {
-    /// The cache from which it reads.
-    var cacheRead: Int? {
-        switch self {
-        case .matmul(let o): o.cache
-        case .lateAttention(let o): o.cache
-        default: nil
-        }
     }
 }
