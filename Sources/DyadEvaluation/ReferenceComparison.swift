@@ -95,7 +95,7 @@ final class ReferenceComparison {
         let (name, vocabulary) = (logitsName, program.graph.vocabularySize)
         session.reset()
         session.observer = { tensor in
-            guard tensor.name != name, let rows = tensor.shape.first, tensor.shape.count == 2 else { return }
+            guard let rows = tensor.shape.first, tensor.shape.count == 2 else { return }
             body(tensor.name, session.tokenCount, rows, tensor.values)
         }
         defer { session.observer = nil }

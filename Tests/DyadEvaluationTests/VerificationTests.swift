@@ -141,6 +141,16 @@ import Testing
         }
     }
 
+    /// The simulator applies it as two small ones.
+    @Test func aLargeHadamardMatrixIsExact() throws {
+        var shape = Self.shape
+        (shape.layers, shape.hidden, shape.intermediate) = (1, 8, 3 << 12)
+        let program = shape.program(seed: 8)
+        let result = try Verification.run(program, tokens: Self.tokens(3), against: .exact)
+        let row = try #require(result.rows.first { $0.tensor == "layers.0.mlp.hadamard.output" })
+        #expect(row.values == 3 * 3 << 12 && row.maximumSteps < 1)
+    }
+
     @Test func tensorsThatDoNotFitAreRefusedWithTheirBytes() throws {
         var shape = Self.shape
         (shape.layers, shape.heads, shape.hidden, shape.maximumContext) = (4, 16, 8, 3000)

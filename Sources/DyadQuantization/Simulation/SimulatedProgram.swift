@@ -13,6 +13,7 @@ public final class SimulatedProgram {
     private var graph: IntegerGraph { program.graph }
     /// Dequantised weights, made on first use.
     private var weights: [WeightKey: Tensor] = [:]
+    private var keptBytes = 0
     /// Hadamard blocks by base and power.
     private var blocks: [BlockKey: Tensor] = [:]
 
@@ -148,10 +149,7 @@ public final class SimulatedProgram {
         case .add(let pair): return try input(pair.left, values) + input(pair.right, values)
         case .requantize(let requantize): return try input(requantize.input, values) * requantize.factor
         case .hadamard(let hadamard):
-            let x = try input(hadamard.input, values)
-            let block = BlockHadamard(baseRows: hadamard.base, power: hadamard.power)
-            let matrix = try signs(block)
-            return try x.reshape([-1, block.block]).matmul(matrix).reshape(x.shape)
+            return try rotate(input(hadamard.input, values), hadamard)
         case .concatenate(let concatenate):
             let parts = try concatenate.inputs.map { id throws(DyadError) in try input(id, values) }
             return try Tensor.cat(parts, dim: -1)
@@ -273,9 +271,30 @@ public final class SimulatedProgram {
         let key = WeightKey(weight: name, scales: scales)
         if let known = weights[key] { return known }
         let weight = try (constant(name).to(.float32) * constant(scales).unsqueeze(1)).contiguous()
-        if keepsWeights { weights[key] = weight }
+        let bytes = weight.count * MemoryLayout<Float>.stride
+        if keepsWeights, keptBytes + bytes <= graph.memoryBudget {
+            weights[key] = weight
+            keptBytes += bytes
+        }
         return weight
     }
+
+    /// x·H. A large H, base ⊗ Sylvester, is applied as the product of two small ones: its own memory would be its order squared.
+    private func rotate(_ x: Tensor, _ hadamard: Operation.Hadamard) throws(DyadError) -> Tensor {
+        let (base, power) = (hadamard.base, hadamard.power)
+        let order = base.count * power
+        guard order > Self.largestDenseOrder else {
+            return try x.reshape([-1, order]).matmul(signs(BlockHadamard(baseRows: base, power: power))).reshape(
+                x.shape)
+        }
+        let inner = min(power, 1024)
+        let outer = power / inner
+        let rotated = try x.reshape([-1, base.count * outer, inner])
+            .matmul(signs(BlockHadamard(baseRows: ["+"], power: inner))).transpose()
+        return try rotated.matmul(signs(BlockHadamard(baseRows: base, power: outer))).transpose().reshape(x.shape)
+    }
+
+    private static let largestDenseOrder = 4096
 
     /// The ±1 matrix of a Hadamard block, float32.
     private func signs(_ block: BlockHadamard) throws(DyadError) -> Tensor {

@@ -12,7 +12,7 @@ public final class Session {
     /// Tokens in the caches, prefix not counted.
     public private(set) var tokenCount = 0
     /// Sees the tensors of every step, in the order of execution: all of them where the session was made with `observing`,
-    /// else all but those between operations that run as one.
+    /// else all but the logits and those between operations that run as one.
     public var observer: ((ObservedTensor) -> Void)?
 
     private let isObserving: Bool
@@ -103,7 +103,7 @@ public final class Session {
             for start in stride(from: 0, to: tokens.count, by: chunk) {
                 let part = UnsafeBufferPointer(rebasing: tokens[start..<min(tokens.count, start + chunk)])
                 let frame = step(part)
-                observeLogits(frame)
+                if isObserving { observeLogits(frame) }
                 if start + part.count == tokens.count {
                     plan.logits.run(frame, rows: part.count - 1..<part.count, into: logitRows.pointer)
                 }
@@ -145,7 +145,7 @@ public final class Session {
             let count = min(tokens.count - start, chunk)
             try tokens.withUnsafeBufferPointer { (all) throws(DyadError) in
                 let frame = step(UnsafeBufferPointer(rebasing: all[start..<start + count]))
-                observeLogits(frame)
+                if isObserving { observeLogits(frame) }
                 for first in stride(from: max(wanted - start, 0), to: count, by: Self.evaluatedRows) {
                     let rows = min(Self.evaluatedRows, count - first)
                     plan.logits.run(frame, rows: first..<first + rows, into: logitRows.pointer)
