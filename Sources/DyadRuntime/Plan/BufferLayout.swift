@@ -9,8 +9,6 @@ struct BufferLayout: Sendable {
 
     /// Lays out the tensors of `operations` for steps of up to `rows` tokens and `columns` columns.
     ///
-    /// Operation by operation: a tensor gets its place where it is written, and gives it back after its last reader.
-    ///
     /// - Parameters:
     ///   - kept: tensors read after the last operation.
     ///   - isWatched: also store the tensors between fused operations.
@@ -18,106 +16,111 @@ struct BufferLayout: Sendable {
     init(
         operations: [any PlannedOperation], tensorCount: Int, kept: [TensorID], rows: Int, columns: Int, isWatched: Bool
     ) {
-        var lastUse = [Int](repeating: 0, count: tensorCount)
+        var places = [Int?](repeating: nil, count: tensorCount)
+        var lives: [Life] = []
         for (step, operation) in operations.enumerated() {
-            for tensor in operation.outputs { lastUse[tensor.id] = step }
-            for tensor in operation.internals { lastUse[tensor.id] = step }
-            for input in operation.inputs { lastUse[input] = step }
+            for tensor in operation.outputs + (isWatched ? operation.internals : []) {
+                places[tensor.id] = lives.count
+                lives.append(Life(tensor, first: step, rows: rows, columns: columns))
+            }
+            for input in operation.inputs {
+                if let place = places[input] { lives[place].last = step }
+            }
         }
-        for tensor in kept { lastUse[tensor] = operations.count }
+        for tensor in kept {
+            if let place = places[tensor] { lives[place].last = operations.count }
+        }
 
+        // The largest first, each at the lowest place where no living neighbour is.
+        var placed = PlacedLives(steps: operations.count + 1)
         var offsets = [Int?](repeating: nil, count: tensorCount)
-        var ending = [[(start: Int, bytes: Int)]](repeating: [], count: operations.count + 1)
-        var space = FreeSpace()
-        for (step, operation) in operations.enumerated() {
-            let written = (operation.outputs + (isWatched ? operation.internals : [])).map { tensor in
-                let size = tensor.count(rows: rows, columns: columns) * tensor.storedType.byteCount
-                return (id: tensor.id, bytes: (size + AlignedMemory.padding + 63) / 64 * 64)
+        var end = 0
+        for life in lives.sorted(by: { ($1.bytes, $0.id) < ($0.bytes, $1.id) }) {
+            var start = 0
+            if let neighbours = placed.neighbours(of: life) {
+                for neighbour in neighbours.sorted(by: { $0.start < $1.start }) {
+                    if start + life.bytes <= neighbour.start { break }
+                    start = max(start, neighbour.start + neighbour.life.bytes)
+                }
+            } else {
+                start = end
             }
-            for (id, bytes) in written.sorted(by: { ($1.bytes, $0.id) < ($0.bytes, $1.id) }) {
-                let start = space.take(bytes)
-                offsets[id] = start
-                ending[lastUse[id]].append((start, bytes))
-            }
-            for (start, bytes) in ending[step] { space.give(back: start, bytes) }
+            placed.insert(life, at: start)
+            offsets[life.id] = start
+            end = max(end, start + life.bytes)
         }
         self.offsets = offsets
-        byteCount = space.end
+        byteCount = end
     }
 }
 
-/// The gaps of a block of memory that grows at its end.
-///
-/// Gaps are kept by the power of two of their size, and neighbours are joined, so taking and giving back cost the same
-/// however many gaps there are.
-private struct FreeSpace {
-    private(set) var end = 0
-    /// Bytes of the gap that starts there.
-    private var gaps: [Int: Int] = [:]
-    /// The start of the gap that ends there.
-    private var starts: [Int: Int] = [:]
-    /// Starts of gaps of 2^k bytes and more, the youngest last. A gap that has grown or gone stays until it is met.
-    private var classes = [[Int]](repeating: [], count: 64)
+/// From where to where in a plan a tensor is needed, and how large it is.
+private struct Life {
+    let id: TensorID
+    let bytes: Int
+    let first: Int
+    var last: Int
 
-    /// Gaps of the wanted size's own class that are looked at.
-    private static let tries = 8
+    init(_ tensor: PlannedTensor, first: Int, rows: Int, columns: Int) {
+        id = tensor.id
+        let size = tensor.count(rows: rows, columns: columns) * tensor.storedType.byteCount
+        bytes = (size + AlignedMemory.padding + 63) / 64 * 64
+        self.first = first
+        last = first
+    }
+}
 
-    mutating func take(_ bytes: Int) -> Int {
-        let start = gap(of: bytes) ?? lastGap() ?? end
-        let found = gaps[start] ?? 0
-        remove(start)
-        if found > bytes { insert(start + bytes, found - bytes) }
-        end = max(end, start + bytes)
-        return start
+/// The tensors that have a place, found by the steps in which they live: a tree over the steps, each node with the lives that
+/// span its steps.
+private struct PlacedLives {
+    typealias Placed = (life: Life, start: Int)
+
+    private let steps: Int
+    /// Node n has the nodes 2n and 2n + 1 below it; step s is the node `steps + s`.
+    private var spanning: [[Placed]]
+    private var beginning: [[Placed]]
+
+    /// Neighbours, and steps of a life, up to which a tensor's place is searched. A decoder has some ten of each.
+    private static let limit = 256
+
+    init(steps: Int) {
+        self.steps = steps
+        spanning = Array(repeating: [], count: 2 * steps)
+        beginning = Array(repeating: [], count: steps)
     }
 
-    mutating func give(back start: Int, _ bytes: Int) {
-        var (start, length) = (start, bytes)
-        if let before = starts[start], let size = gaps[before] {
-            remove(before)
-            (start, length) = (before, length + size)
-        }
-        if let size = gaps[start + length] {
-            remove(start + length)
-            length += size
-        }
-        insert(start, length)
-    }
-
-    /// A gap of at least `bytes`, the best of a few.
-    private mutating func gap(of bytes: Int) -> Int? {
-        let own = Self.class(of: bytes)
-        var (best, bestSize): (Int?, Int) = (nil, .max)
-        var seen: [Int] = []
-        while seen.count < Self.tries, let start = classes[own].popLast() {
-            guard let size = gaps[start], Self.class(of: size) == own else { continue }
-            seen.append(start)
-            if size >= bytes, size < bestSize { (best, bestSize) = (start, size) }
-        }
-        classes[own] += seen.reversed()
-        if let best { return best }
-        for larger in own + 1..<classes.count {
-            while let start = classes[larger].last {
-                if let size = gaps[start], Self.class(of: size) == larger { return start }
-                classes[larger].removeLast()
+    mutating func insert(_ life: Life, at start: Int) {
+        beginning[life.first].append((life, start))
+        var (low, high) = (life.first + steps, life.last + steps + 1)
+        while low < high {
+            if low % 2 == 1 {
+                spanning[low].append((life, start))
+                low += 1
             }
+            if high % 2 == 1 {
+                high -= 1
+                spanning[high].append((life, start))
+            }
+            (low, high) = (low / 2, high / 2)
         }
-        return nil
     }
 
-    /// The gap before the end, which can grow.
-    private func lastGap() -> Int? { starts[end] }
-
-    private mutating func insert(_ start: Int, _ bytes: Int) {
-        gaps[start] = bytes
-        starts[start + bytes] = start
-        classes[Self.class(of: bytes)].append(start)
+    /// The placed tensors that live at the same time; nil where there are too many to look at.
+    func neighbours(of life: Life) -> [Placed]? {
+        guard life.last - life.first <= 16 * Self.limit else { return nil }
+        var found: [Placed] = []
+        for step in life.first...life.last {
+            found += beginning[step].prefix(Self.limit)
+            guard found.count < Self.limit else { return nil }
+        }
+        var node = life.first + steps
+        while node > 0 {
+            for placed in spanning[node] where placed.life.first < life.first {
+                found.append(placed)
+                guard found.count < Self.limit else { return nil }
+            }
+            node /= 2
+        }
+        return found
     }
-
-    private mutating func remove(_ start: Int) {
-        guard let bytes = gaps.removeValue(forKey: start) else { return }
-        starts[start + bytes] = nil
-    }
-
-    private static func `class`(of bytes: Int) -> Int { Int.bitWidth - 1 - bytes.leadingZeroBitCount }
 }
