@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Writes Sources/DyadTokenizer/Pattern/UnicodeTables+*.swift: the Unicode properties and case foldings of Oniguruma as
-Hugging Face's tokenizers carries it. It asks Oniguruma itself, one split pattern a property over all scalars.
+Hugging Face's tokenizers carries it, and the sets of the crates by which it normalises and finds punctuation. It asks
+tokenizers itself, one split pattern a property over all scalars; only the age of scalars comes from Perl.
 
 Run from the root of the repository: .deps/fixtures/bin/python scripts/unicode/tables.py
 Made with tokenizers 0.23.3 (Unicode 16). Takes two minutes.
 """
 import pathlib
-import unicodedata
+import subprocess
 
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 root = pathlib.Path(__file__).resolve().parents[2]
 folder = root / "Sources/DyadTokenizer/Pattern"
@@ -24,7 +25,7 @@ Regional_Indicator Variation_Selector""".split()
 SCRIPTS = """Adlm,Adlam Aghb,Caucasian_Albanian Ahom,Ahom Arab,Arabic Armi,Imperial_Aramaic Armn,Armenian Avst,Avestan
 Bali,Balinese Bamu,Bamum Bass,Bassa_Vah Batk,Batak Beng,Bengali Bhks,Bhaiksuki Bopo,Bopomofo Brah,Brahmi
 Brai,Braille Bugi,Buginese Buhd,Buhid Cakm,Chakma Cans,Canadian_Aboriginal Cari,Carian Cham,Cham Cher,Cherokee
-Chrs,Chorasmian Copt,Qaac Cpmn,Cypro_Minoan Cprt,Cypriot Cyrl,Cyrillic Deva,Devanagari Diak,Dives_Akuru Dogr,Dogra
+Chrs,Chorasmian Copt,Coptic Cpmn,Cypro_Minoan Cprt,Cypriot Cyrl,Cyrillic Deva,Devanagari Diak,Dives_Akuru Dogr,Dogra
 Dsrt,Deseret Dupl,Duployan Egyp,Egyptian_Hieroglyphs Elba,Elbasan Elym,Elymaic Ethi,Ethiopic Geor,Georgian
 Glag,Glagolitic Gong,Gunjala_Gondi Gonm,Masaram_Gondi Goth,Gothic Gran,Grantha Grek,Greek Gujr,Gujarati
 Guru,Gurmukhi Hang,Hangul Hani,Han Hano,Hanunoo Hatr,Hatran Hebr,Hebrew Hira,Hiragana Hluw,Anatolian_Hieroglyphs
@@ -42,7 +43,7 @@ Sinh,Sinhala Sogd,Sogdian Sogo,Old_Sogdian Sora,Sora_Sompeng Soyo,Soyombo Sund,S
 Syrc,Syriac Tagb,Tagbanwa Takr,Takri Tale,Tai_Le Talu,New_Tai_Lue Taml,Tamil Tang,Tangut Tavt,Tai_Viet Telu,Telugu
 Tfng,Tifinagh Tglg,Tagalog Thaa,Thaana Thai,Thai Tibt,Tibetan Tirh,Tirhuta Tnsa,Tangsa Toto,Toto Ugar,Ugaritic
 Vaii,Vai Vith,Vithkuqi Wara,Warang_Citi Wcho,Wancho Xpeo,Old_Persian Xsux,Cuneiform Yezi,Yezidi Yiii,Yi
-Zanb,Zanabazar_Square Zinh,Qaai Zyyy,Common Kawi,Kawi Nagm,Nag_Mundari Gara,Garay Gukh,Gurung_Khema Krai,Kirat_Rai
+Zanb,Zanabazar_Square Zinh,Inherited Zyyy,Common Kawi,Kawi Nagm,Nag_Mundari Gara,Garay Gukh,Gurung_Khema Krai,Kirat_Rai
 Onao,Ol_Onal Sunu,Sunuwar Todr,Todhri Tutg,Tulu_Tigalari"""
 
 
@@ -116,11 +117,36 @@ def dictionary(name, sets):
 write("Categories", "The general categories except `Cn` and `Cs`.", dictionary("categories", {key(c): members(c) for c in CATEGORIES}))
 write("Properties", "Other properties.", dictionary("properties", {key(p): members(p) for p in PROPERTIES}))
 pairs = [row.split(",") for row in SCRIPTS.split()]
-codes = [f"{key(code)}={key(name)}" for code, name in pairs]
+codes = [f"{key(code)}={key(name)}" for code, name in pairs] + ["qaai=inherited", "qaac=coptic"]
 write(
     "Scripts", "The scripts by their long names.",
     dictionary("scripts", {key(name): members(name) for _, name in pairs})
     + "\n    /// The four-letter codes of the scripts.\n    static let scriptCodes = " + literal(codes, "        ") + "\n",
+)
+
+ages = "for (0..0xd7ff,0xe000..0x10ffff) { print \"$_\\n\" if chr($_) =~ /\\p{Present_In: 9.0}/ }"
+present = [int(line) for line in subprocess.run(["perl", "-e", ages], capture_output=True, text=True, check=True).stdout.split()]
+strip = normalizers.StripAccents()
+cut = pre_tokenizers.Punctuation()
+write(
+    "Crates", "Sets of the crates of tokenizers: what its normal forms know, its marks, its punctuation.",
+    dictionary("crates", {
+        "unicode9": spans(present),
+        "marks": spans([c for c in SCALARS if not strip.normalize_str(chr(c))]),
+        "punctuation": spans([c for c in SCALARS if len(cut.pre_tokenize_str("a" + chr(c))) == 2]),
+    }),
+)
+
+pairs = []
+for c in SCALARS:
+    parts = normalizers.NFD().normalize_str(chr(c))
+    if len(parts) > 1 and not 0xAC00 <= c <= 0xD7A3 and normalizers.NFC().normalize_str(chr(c)) == chr(c):
+        first = normalizers.NFC().normalize_str(parts[:-1])
+        assert len(first) == 1
+        pairs.append(",".join(base36(ord(x)) for x in first + parts[-1]) + "=" + base36(c))
+write(
+    "Composition", "Two scalars and the one that they compose, to the base of 36; without Hangul.",
+    "    static let compositions = " + literal(pairs, "        ") + "\n",
 )
 
 # Case: every scalar that some mapping changes, each looked for in all of them.

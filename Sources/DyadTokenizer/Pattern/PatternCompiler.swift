@@ -34,7 +34,7 @@ struct PatternCompiler {
     private var work = 0
 
     /// Bounds time and memory of matching, which are proportional to it at worst.
-    static let sizeLimit = 4096
+    static let sizeLimit = 2048
     /// Each of these remembers something about every position of the text.
     static let rememberingLimit = 64
 

@@ -1,5 +1,3 @@
-import DyadFormats
-
 /// What ignoring case makes of literals and sets, as Oniguruma does it: sets gain every scalar of the same simple
 /// folding, and where several scalars fold as one (`ss` and `ß`) one may stand for the other.
 enum PatternFolding {
@@ -21,12 +19,10 @@ enum PatternFolding {
     }
 
     /// Replaces the literals that ignore case by sets.
-    static func expand(
-        _ node: PatternNode, _ failure: (_ found: String) -> DyadError
-    ) throws(DyadError) -> PatternNode {
+    static func expand(_ node: PatternNode) -> PatternNode {
         switch node {
         case .scalars, .anchor: return node
-        case .folded(let value): return try expand([value], failure)
+        case .folded(let value): return expand([value])
         case .sequence(let parts):
             var result: [PatternNode] = []
             var literals: [UInt32] = []
@@ -35,67 +31,58 @@ enum PatternFolding {
                     literals.append(value)
                     continue
                 }
-                if !literals.isEmpty { result.append(try expand(literals, failure)) }
+                if !literals.isEmpty { result.append(expand(literals)) }
                 literals = []
-                result.append(try expand(part, failure))
+                result.append(expand(part))
             }
-            if !literals.isEmpty { result.append(try expand(literals, failure)) }
-            return .sequence(result)
-        case .alternatives(let branches):
-            var result: [PatternNode] = []
-            for branch in branches { result.append(try expand(branch, failure)) }
-            return .alternatives(result)
+            if !literals.isEmpty { result.append(expand(literals)) }
+            return result.count == 1 ? result[0] : .sequence(result)
+        case .alternatives(let branches): return .alternatives(branches.map { expand($0) })
         case .repeated(let inner, let minimum, let maximum, let preference):
-            return .repeated(try expand(inner, failure), minimum: minimum, maximum: maximum, preference)
-        case .atomic(let inner): return .atomic(try expand(inner, failure))
-        case .lookahead(let inner, let negated): return .lookahead(try expand(inner, failure), negated: negated)
-        case .lookbehind(let inner, let negated): return .lookbehind(try expand(inner, failure), negated: negated)
+            return .repeated(expand(inner), minimum: minimum, maximum: maximum, preference)
+        case .atomic(let inner): return .atomic(expand(inner))
+        case .lookahead(let inner, let negated): return .lookahead(expand(inner), negated: negated)
+        case .lookbehind(let inner, let negated): return .lookbehind(expand(inner), negated: negated)
         }
     }
 
+    /// The parts without nesting; empty ones stay, to part literals.
     private static func flatten(_ parts: [PatternNode]) -> [PatternNode] {
         parts.flatMap { part in
-            if case .sequence(let inner) = part { flatten(inner) } else { [part] }
+            if case .sequence(let inner) = part, !inner.isEmpty { flatten(inner) } else { [part] }
         }
     }
 
-    /// Literals one after the other. What several scalars fold to is found from left to right; where two such
-    /// sequences overlap Oniguruma has rules of its own, and the pattern is refused.
-    private static func expand(
-        _ literals: [UInt32], _ failure: (_ found: String) -> DyadError
-    ) throws(DyadError) -> PatternNode {
+    /// Literals one after the other. From left to right, the longest sequence that folds together is a unit, which the
+    /// single scalars that fold to it may stand for; units do not overlap.
+    private static func expand(_ literals: [UInt32]) -> PatternNode {
         let folding = UnicodeTables.folding
         var parts: [PatternNode] = []
-        var folded: [[UInt32]] = []
-        for value in literals {
-            folded.append(
-                folding.sequences.first { $0.scalars.contains(value) }?.folded ?? [folding.simple[value] ?? value])
-        }
         var place = 0
-        var end = 0
         while place < literals.count {
-            let rest = Array(folded[place...].prefix(3).joined())
-            let fitting = folding.sequences.filter { rest.starts(with: $0.folded) }
-            guard let longest = fitting.max(by: { $0.folded.count < $1.folded.count }) else {
-                if place >= end { parts.append(.scalars(closure(ScalarSet(literals[place])))) }
+            let here = literals[place]
+            if let sequence = folding.sequences.first(where: { $0.scalars.contains(here) }) {
+                parts.append(unit(sequence.folded, sequence.scalars))
                 place += 1
                 continue
             }
-            var scalars = 0
-            var length = 0
-            while length < longest.folded.count {
-                length += folded[place + scalars].count
-                scalars += 1
+            let rest = literals[place...].prefix(3).map { folding.simple[$0] ?? $0 }
+            let fitting = folding.sequences.filter { sequence in
+                rest.starts(with: sequence.folded.map { folding.simple[$0] ?? $0 })
             }
-            guard place >= end, fitting.count == 1, length == longest.folded.count else {
-                throw failure("literals that fold together in more than one way where case is ignored")
+            if let longest = fitting.max(by: { $0.folded.count < $1.folded.count }) {
+                parts.append(unit(longest.folded, longest.scalars))
+                place += longest.folded.count
+            } else {
+                parts.append(.scalars(closure(ScalarSet(here))))
+                place += 1
             }
-            parts.append(
-                .alternatives([.scalars(ScalarSet(longest.scalars.map { $0...$0 })), spell(longest.folded)]))
-            end = place + scalars
-            place += 1
         }
         return parts.count == 1 ? parts[0] : .sequence(parts)
+    }
+
+    private static func unit(_ folded: [UInt32], _ scalars: [UInt32]) -> PatternNode {
+        .alternatives([.scalars(ScalarSet(scalars.map { $0...$0 })), spell(folded)])
     }
 
     private static func spell(_ folded: [UInt32]) -> PatternNode {

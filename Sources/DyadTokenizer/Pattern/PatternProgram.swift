@@ -4,6 +4,8 @@ import DyadFormats
 struct Pattern: Sendable {
     /// The source.
     let source: String
+    /// The number of its steps, to which the time of matching is proportional at worst.
+    var size: Int { expanded.size }
     /// The steps of ``PatternMatcher``.
     let program: PatternProgram
     /// The classes that its steps refer to.
@@ -11,12 +13,22 @@ struct Pattern: Sendable {
     /// The same in steps of single scalars, for ``PatternTable``.
     let expanded: PatternTableLayout
 
+    /// Whether it can match no scalar at all.
+    let matchesEmpty: Bool
+
     /// Compiles a pattern.
     /// - Throws: what `failure` makes of a complaint about the pattern.
     init(_ source: String, failure: @escaping (_ found: String) -> DyadError) throws(DyadError) {
-        self.source = source
         var syntax = PatternSyntax(source, failure: failure)
-        let node = try syntax.parse()
+        try self.init(try syntax.parse(), source: source, failure: failure)
+    }
+
+    /// Compiles the parts of a pattern; `source` is what it is called.
+    init(
+        _ node: PatternNode, source: String, failure: @escaping (_ found: String) -> DyadError
+    ) throws(DyadError) {
+        self.source = source
+        matchesEmpty = node.matchesEmpty
         var compiler = PatternCompiler(expandsRuns: false, failure: failure)
         program = try compiler.compile(node)
         classes = compiler.sets.map { ScalarClass($0) }

@@ -8,8 +8,6 @@ extension PatternSyntax {
         let set = try intersections()
         guard options.ignoresCase else { return .scalars(isNegated ? set.complement : set) }
         if isNegated { return .scalars(PatternFolding.closure(set).complement) }
-        // A class of one scalar is that scalar to Oniguruma: it may be part of a sequence that ignores case.
-        if let only = set.only { return .folded(only) }
         return PatternFolding.expand(set)
     }
 

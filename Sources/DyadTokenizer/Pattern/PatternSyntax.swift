@@ -37,7 +37,7 @@ struct PatternSyntax {
     mutating func parse() throws(DyadError) -> PatternNode {
         let node = try alternatives()
         guard position == text.count else { throw failure("an unbalanced ')'") }
-        return try PatternFolding.expand(node, failure)
+        return PatternFolding.expand(node)
     }
 
     var next: UInt32? { position < text.count ? text[position] : nil }
@@ -104,6 +104,8 @@ struct PatternSyntax {
             if node.isAnchor { throw failure("a quantifier after an anchor") }
             count += 1
             guard count <= Self.depthLimit else { throw failure("more than \(Self.depthLimit) quantifiers in a row") }
+            // Once is no repetition to Oniguruma.
+            if repetition.minimum == 1, repetition.maximum == 1, repetition.preference == .most { continue }
             node = .repeated(node, minimum: repetition.minimum, maximum: repetition.maximum, repetition.preference)
         }
     }
@@ -186,24 +188,27 @@ struct PatternSyntax {
         let outer = options
         defer { options = outer }
         if take("*") { throw failure("a callout '(*'") }
-        guard take("?") else { return try closed(try alternatives()) }
+        guard take("?") else { return apart(try closed(try alternatives())) }
         if take(":") { return try closed(try alternatives()) }
         if take(">") { return .atomic(try closed(try alternatives())) }
         if take("=") { return .lookahead(try closed(try alternatives()), negated: false) }
         if take("!") { return .lookahead(try closed(try alternatives()), negated: true) }
         if take("<=") { return try lookbehind(negated: false) }
         if take("<!") { return try lookbehind(negated: true) }
-        if take("<") { return try named(until: ">") }
-        if take("'") { return try named(until: "'") }
+        if take("<") { return apart(try named(until: ">")) }
+        if take("'") { return apart(try named(until: "'")) }
         if take("~") { throw failure("an absent operator '(?~'") }
         if take("(") { throw failure("a condition '(?('") }
         if take("{") { throw failure("a callout '(?{'") }
         try readOptions()
         // In Ruby's syntax options hold up to the end of the group they stand in, alternatives included.
-        if take(")") { return try alternatives() }
+        if take(")") { return apart(try alternatives()) }
         guard take(":") else { throw failure("an unknown kind of group") }
-        return try closed(try alternatives())
+        return apart(try closed(try alternatives()))
     }
+
+    /// A group whose literals do not join with those around it, and which may be repeated if it is an anchor.
+    private func apart(_ node: PatternNode) -> PatternNode { .sequence([.empty, node, .empty]) }
 
     private mutating func closed(_ node: PatternNode) throws(DyadError) -> PatternNode {
         guard take(")") else { throw failure("a group that is not closed") }
@@ -251,6 +256,20 @@ struct PatternSyntax {
             default: false
             }
         }
+        // Oniguruma does not find a boundary at the start of the text from within some of these.
+        let hasBoundary = inner.contains { node in
+            if case .anchor(.wordBoundary) = node {
+                true
+            } else if case .anchor(.noWordBoundary) = node {
+                true
+            } else {
+                false
+            }
+        }
+        let varies = inner.contains { node in
+            if case .repeated(_, let minimum, let maximum, _) = node { minimum != maximum } else { false }
+        }
+        if hasBoundary, varies { throw failure("a word boundary beside a repetition within a look-behind") }
         if isRefused { throw failure("a look-ahead, an atomic group or an end of the text within a look-behind") }
         return .lookbehind(inner, negated: negated)
     }

@@ -29,6 +29,6 @@ struct PatternText {
     private static let lineFeed: UInt32 = 0x0a
 
     private func isWord(_ position: Int) -> Bool {
-        bounds.contains(position) && ScalarKind.word >> UInt32(kinds[position]) & 1 == 1
+        bounds.contains(position) && ScalarKind.wordOfBoundary >> UInt32(kinds[position]) & 1 == 1
     }
 }

@@ -14,10 +14,11 @@ enum ScalarKind {
     /// Superscripts and fractions of Latin-1, which are parts of words outside classes only.
     private static let latinNumber: UInt8 = 31
 
-    /// `\w` outside classes, and `\b`: what is alphabetic, marks, decimal digits and connecting punctuation.
+    /// What is alphabetic, marks, decimal digits and connecting punctuation.
     static let word: UInt32 =
-        mask(["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"])
-        | 1 << UInt32(letterSymbol) | 1 << UInt32(latinNumber)
+        mask(["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"]) | 1 << UInt32(letterSymbol)
+    /// The same for `\b`.
+    static let wordOfBoundary: UInt32 = word | 1 << UInt32(latinNumber)
 
     private static func mask(_ categories: Set<String>) -> UInt32 {
         names.enumerated().reduce(0) { $0 | (categories.contains($1.element) ? 1 << UInt32($1.offset) : 0) }

@@ -25,12 +25,6 @@ struct ScalarSet: Hashable, Sendable {
     /// One range.
     init(_ range: ClosedRange<UInt32>) { ranges = [range] }
 
-    /// The one scalar of a set of one.
-    var only: UInt32? {
-        guard ranges.count == 1, ranges[0].lowerBound == ranges[0].upperBound else { return nil }
-        return ranges[0].lowerBound
-    }
-
     /// Logarithmic in the number of ranges.
     func contains(_ value: UInt32) -> Bool {
         var low = 0

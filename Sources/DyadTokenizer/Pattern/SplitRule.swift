@@ -28,9 +28,17 @@ struct SplitRule: Sendable {
     }
 
     /// A rule with a pattern that is part of the program. Traps on an error in it.
-    init(builtIn pattern: String, _ behavior: Behavior = .isolated) {
+    init(builtIn pattern: String, _ behavior: Behavior = .isolated, isInverted: Bool = false) {
         guard let compiled = try? Pattern(pattern, failure: Self.builtInFailure) else {
             preconditionFailure("the built-in pattern \(pattern) does not compile")
+        }
+        self.init(.expression(compiled), behavior, isInverted: isInverted)
+    }
+
+    /// A rule for single scalars.
+    init(builtIn set: ScalarSet, _ behavior: Behavior) {
+        guard let compiled = try? Pattern(.scalars(set), source: "", failure: Self.builtInFailure) else {
+            preconditionFailure("a set does not compile")
         }
         self.init(.expression(compiled), behavior)
     }
@@ -63,6 +71,9 @@ struct SplitRule: Sendable {
 }
 
 extension SplitRule.Form {
+    /// The steps of a pattern, one for a string.
+    var size: Int { if case .expression(let pattern) = self { pattern.size } else { 1 } }
+
     func matches(
         in text: ScalarText, bounds: Range<Int>, matcher: inout PatternMatcher, each: (Range<Int>) -> Void
     ) {

@@ -43,6 +43,7 @@ enum UnicodeProperty {
         case "ascii", "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "space", "upper",
             "xdigit":
             return posix(key)
+        case _ where UnicodeTables.crates[key] != nil: return nil
         default: return UnicodeTables.known(key) ?? UnicodeTables.script(code: key)
         }
     }

@@ -77,7 +77,7 @@ extension UnicodeTables {
         "chorasmian": """
         1ho0 s
         """,
-        "qaac": """
+        "coptic": """
         rm e 80g 38 5 7
         """,
         "cyprominoan": """
@@ -486,7 +486,7 @@ extension UnicodeTables {
         "zanabazarsquare": """
         1jpc 20
         """,
-        "qaai": """
+        "inherited": """
         lc 34 7p 2 ck b q 1 kg 4 3ff v e9 3 1 d 1 7 4 1 6 1 3 2 5i 1s ek 2 5e x 309 4 2z 2 14kl g g e r3 1
         6a 1 38a 1 1138 1a 2 n f4 3 h 8 2 7 u 4 h45u 6o
         """,
@@ -535,7 +535,7 @@ extension UnicodeTables {
         adlm=adlam aghb=caucasianalbanian ahom=ahom arab=arabic armi=imperialaramaic armn=armenian avst=avestan
         bali=balinese bamu=bamum bass=bassavah batk=batak beng=bengali bhks=bhaiksuki bopo=bopomofo brah=brahmi
         brai=braille bugi=buginese buhd=buhid cakm=chakma cans=canadianaboriginal cari=carian cham=cham
-        cher=cherokee chrs=chorasmian copt=qaac cpmn=cyprominoan cprt=cypriot cyrl=cyrillic deva=devanagari
+        cher=cherokee chrs=chorasmian copt=coptic cpmn=cyprominoan cprt=cypriot cyrl=cyrillic deva=devanagari
         diak=divesakuru dogr=dogra dsrt=deseret dupl=duployan egyp=egyptianhieroglyphs elba=elbasan elym=elymaic
         ethi=ethiopic geor=georgian glag=glagolitic gong=gunjalagondi gonm=masaramgondi goth=gothic gran=grantha
         grek=greek gujr=gujarati guru=gurmukhi hang=hangul hani=han hano=hanunoo hatr=hatran hebr=hebrew
@@ -554,7 +554,8 @@ extension UnicodeTables {
         sylo=sylotinagri syrc=syriac tagb=tagbanwa takr=takri tale=taile talu=newtailue taml=tamil tang=tangut
         tavt=taiviet telu=telugu tfng=tifinagh tglg=tagalog thaa=thaana thai=thai tibt=tibetan tirh=tirhuta
         tnsa=tangsa toto=toto ugar=ugaritic vaii=vai vith=vithkuqi wara=warangciti wcho=wancho xpeo=oldpersian
-        xsux=cuneiform yezi=yezidi yiii=yi zanb=zanabazarsquare zinh=qaai zyyy=common kawi=kawi nagm=nagmundari
+        xsux=cuneiform yezi=yezidi yiii=yi zanb=zanabazarsquare zinh=inherited zyyy=common kawi=kawi nagm=nagmundari
         gara=garay gukh=gurungkhema krai=kiratrai onao=olonal sunu=sunuwar todr=todhri tutg=tulutigalari
+        qaai=inherited qaac=coptic
         """
 }

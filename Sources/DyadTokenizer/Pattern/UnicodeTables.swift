@@ -23,7 +23,7 @@ enum UnicodeTables {
     }()
 
     private static let sources = categories.merging(scripts) { first, _ in first }
-        .merging(properties) { first, _ in first }
+        .merging(properties) { first, _ in first }.merging(crates) { first, _ in first }
 
     /// Numbers to the base of 36: in turn how many scalars are passed over, and how many belong to the set.
     private static func decode(_ source: String) -> ScalarSet {

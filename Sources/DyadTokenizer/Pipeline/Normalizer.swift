@@ -1,5 +1,4 @@
 import DyadFormats
-import Foundation
 
 /// Rewrites a text before it is divided.
 indirect enum Normalizer: Sendable {
@@ -22,19 +21,14 @@ indirect enum Normalizer: Sendable {
         switch self {
         case .form(let form):
             if text.utf8.allSatisfy({ $0 < 128 }) { return text }
-            switch form {
-            case .nfc: return text.precomposedStringWithCanonicalMapping
-            case .nfd: return text.decomposedStringWithCanonicalMapping
-            case .nfkc: return text.precomposedStringWithCompatibilityMapping
-            case .nfkd: return text.decomposedStringWithCompatibilityMapping
-            }
+            return form.apply(to: text)
         case .lowercase:
             var result = ""
             for scalar in text.unicodeScalars { result += scalar.properties.lowercaseMapping }
             return result
         case .stripAccents:
             var result = String.UnicodeScalarView()
-            for scalar in text.unicodeScalars where scalar.properties.generalCategory != .nonspacingMark {
+            for scalar in text.unicodeScalars where scalar.isASCII || !Self.marks.contains(scalar.value) {
                 result.append(scalar)
             }
             return String(result)
@@ -49,7 +43,12 @@ indirect enum Normalizer: Sendable {
         }
     }
 
+    /// Marks as `unicode_normalization` knows them (Unicode 9): spacing and enclosing ones too.
+    private static let marks = UnicodeTables.set("marks")
+
     private static func replace(_ form: SplitRule.Form, with replacement: String, in text: String) -> String {
+        // Nothing matches in nothing, not even what matches the empty text.
+        if text.isEmpty { return text }
         let scalars = ScalarText(text)
         var result: [UInt8] = []
         result.reserveCapacity(text.utf8.count)
@@ -65,6 +64,57 @@ indirect enum Normalizer: Sendable {
         }
         copy(to: scalars.values.count, &result)
         return String(decoding: result, as: UTF8.self)
+    }
+}
+
+extension Normalizer.Form {
+    fileprivate func apply(to text: String) -> String {
+        switch self {
+        case .nfc: NormalForm(composes: true, isCompatible: false).apply(to: text)
+        case .nfd: NormalForm(composes: false, isCompatible: false).apply(to: text)
+        case .nfkc: NormalForm(composes: true, isCompatible: true).apply(to: text)
+        case .nfkd: NormalForm(composes: false, isCompatible: true).apply(to: text)
+        }
+    }
+}
+
+extension Normalizer {
+    /// The number of pattern steps that every scalar may meet.
+    var size: Int {
+        switch self {
+        case .replace(let form, _, _): form.size
+        case .sequence(let parts): parts.reduce(0) { $0 + $1.size }
+        default: 1
+        }
+    }
+
+    /// How many times as long it may make a text of replaced strings, at most. A pattern may match single bytes, and
+    /// the empty text before each.
+    var growth: Double {
+        switch self {
+        case .replace(let form, let replacement, _):
+            switch form {
+            case .literal(let old):
+                old.isEmpty ? 1 : max(1, Double(replacement.utf8.count) / Double(old.utf8.count))
+            case .expression(let pattern):
+                max(1, Double(replacement.utf8.count)) + (pattern.matchesEmpty ? 1 : 0)
+            }
+        // A text may be little more than many short parts between added tokens.
+        case .prepend(let prefix): 1 + Double(prefix.utf8.count)
+        case .sequence(let parts): parts.reduce(1) { $0 * $1.growth }
+        default: 1
+        }
+    }
+
+    private static func check(_ parts: [Normalizer], _ field: JSONField) throws(DyadError) {
+        let whole = Normalizer.sequence(parts)
+        guard whole.size <= Work.largestSize, whole.growth <= Work.largestGrowth else {
+            throw field.failure(
+                .unsupported,
+                found: "\(whole.size) pattern steps that may make a text \(whole.growth) times as long",
+                expected: "\(Work.largestSize) steps and \(Work.largestGrowth) times at most",
+                remedy: "This tokenizer cannot be used with Dyad.")
+        }
     }
 }
 
@@ -88,6 +138,7 @@ extension Normalizer {
         case "Sequence":
             var parts: [Normalizer] = []
             for element in try field.member("normalizers").elements() { parts.append(try Normalizer(element)) }
+            try Self.check(parts, field)
             self = .sequence(parts)
         case "NFC", "NFD", "NFKC", "NFKD": self = .form(Form(rawValue: type) ?? .nfc)
         case "Lowercase": self = .lowercase
@@ -99,8 +150,15 @@ extension Normalizer {
         case "Prepend": self = .prepend(try field.member("prepend").string())
         case "Replace":
             let pattern = try field.member("pattern")
+            var form = try SplitRule.Form(pattern)
+            // The empty string is found before every scalar and at the end, though no split is made there.
+            if case .literal("") = form {
+                form = .expression(
+                    try Pattern(.empty, source: "") { pattern.failure(.unsupported, found: $0, expected: "") })
+            }
             self = .replace(
-                try SplitRule.Form(pattern), with: try field.member("content").string(), source: pattern.value)
+                form, with: try field.member("content").string(), source: pattern.value)
+            try Self.check([self], field)
         default:
             throw try field.member("type").failure(
                 .unsupported, found: "'\(type)'",

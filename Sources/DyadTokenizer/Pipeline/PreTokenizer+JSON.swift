@@ -8,6 +8,7 @@ extension PreTokenizer {
         case "Sequence":
             var parts: [PreTokenizer] = []
             for element in try field.member("pretokenizers").elements() { parts.append(try PreTokenizer(element)) }
+            try Self.checkWork(parts, field)
             for (place, part) in parts.enumerated() where part.isByteLevel && place < parts.count - 1 {
                 throw field.failure(
                     .unsupported, found: "ByteLevel before another step", expected: "ByteLevel as the last step")
@@ -22,12 +23,29 @@ extension PreTokenizer {
         }
     }
 
+    /// Bounds what a sequence may cost: its steps, and how much longer it can make a text.
+    private static func checkWork(_ parts: [PreTokenizer], _ field: JSONField) throws(DyadError) {
+        let size = parts.reduce(0) { $0 + $1.size }
+        guard size <= Work.largestSize else {
+            throw field.failure(
+                .unsupported, found: "steps with \(size) pattern steps together",
+                expected: "\(Work.largestSize) at most", remedy: "This tokenizer cannot be used with Dyad.")
+        }
+        let growth = parts.reduce(1.0) { $0 * $1.growth }
+        guard growth <= Work.largestGrowth else {
+            throw field.failure(
+                .unsupported, found: "steps that may make a text \(growth) times as long",
+                expected: "\(Work.largestGrowth) times at most", remedy: "This tokenizer cannot be used with Dyad.")
+        }
+    }
+
     private static func rule(_ type: String, _ field: JSONField) throws(DyadError) -> SplitRule {
         switch type {
         case "Digits":
             let individual = try field.optional("individual_digits")?.bool() ?? false
-            // Every number (\p{N}, Rust's `char::is_numeric`), not only decimal digits.
-            return SplitRule(builtIn: #"\p{N}"#, individual ? .isolated : .contiguous)
+            // Every number (Rust's `char::is_numeric`, of Unicode 17), not only decimal digits.
+            return SplitRule(
+                builtIn: #"[\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}]"#, individual ? .isolated : .contiguous)
         case "Split":
             let pattern = try field.member("pattern")
             let form = try SplitRule.Form(pattern)
@@ -35,11 +53,11 @@ extension PreTokenizer {
             return SplitRule(form, try behavior(field), isInverted: isInverted)
         case "Punctuation":
             let behavior = try field.optional("behavior") == nil ? .isolated : try behavior(field)
-            return SplitRule(builtIn: #"[\p{P}$+<=>^`|~]"#, behavior)
+            return SplitRule(builtIn: UnicodeTables.set("punctuation"), behavior)
         case "Whitespace":
-            // Keeps what matches, drops the white space between.
-            guard case .expression(let pattern) = SplitRule(builtIn: #"\w+|[^\w\s]+"#).form else { fallthrough }
-            return SplitRule(.expression(pattern), .removed, isInverted: true)
+            // Keeps what matches, drops the white space between. Rust's `\w` has the joiners too.
+            return SplitRule(
+                builtIn: #"[[:word:]\x{200c}\x{200d}]+|[^[:word:]\x{200c}\x{200d}\s]+"#, .removed, isInverted: true)
         case "WhitespaceSplit": return SplitRule(builtIn: #"\s"#, .removed)
         case "CharDelimiterSplit":
             return SplitRule(.literal(try field.member("delimiter").string()), .removed)

@@ -34,6 +34,25 @@ indirect enum PreTokenizer: Sendable {
         }
     }
 
+    /// The number of pattern steps that every scalar may meet.
+    var size: Int {
+        switch self {
+        case .split(let rule, _): rule.form.size
+        case .byteLevel, .metaspace: 1
+        case .sequence(let parts): parts.reduce(0) { $0 + $1.size }
+        }
+    }
+
+    /// How many times as long it may make a text, at most.
+    var growth: Double {
+        switch self {
+        case .split: 1
+        case .byteLevel(let addPrefixSpace, _): addPrefixSpace ? 2 : 1
+        case .metaspace(let metaspace): metaspace.prepend == .never ? 1 : 2
+        case .sequence(let parts): parts.reduce(1) { $0 * $1.growth }
+        }
+    }
+
     /// Refines the pieces of a text. `isFirst`: whether the text begins where the user's text began.
     func apply(to text: inout ScalarText, isFirst: Bool, matcher: inout PatternMatcher) {
         switch self {

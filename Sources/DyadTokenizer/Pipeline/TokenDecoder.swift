@@ -122,6 +122,7 @@ extension TokenDecoder {
             for element in try field.member("decoders").elements() { parts.append(try TokenDecoder(element)) }
             self = .sequence(parts)
             try checkOrder(field)
+            try checkGrowth(field)
         case "ByteLevel": self = .byteLevel
         case "ByteFallback": self = .byteFallback
         case "Fuse": self = .fuse
@@ -144,6 +145,20 @@ extension TokenDecoder {
             throw try field.member("type").failure(
                 .unsupported, found: "'\(type)'",
                 expected: "Sequence, ByteLevel, ByteFallback, Fuse, Metaspace, Replace or Strip",
+                remedy: "This tokenizer cannot be used with Dyad.")
+        }
+    }
+
+    /// Every token is decoded once when a tokenizer is read.
+    private func checkGrowth(_ field: JSONField) throws(DyadError) {
+        var growth = 1.0
+        for case .replace(let old, let new) in steps where !old.isEmpty {
+            growth *= max(1, Double(new.utf8.count) / Double(old.utf8.count))
+        }
+        guard steps.count <= Work.largestDecoder, growth <= Work.largestGrowth else {
+            throw field.failure(
+                .unsupported, found: "\(steps.count) steps that may make a text \(growth) times as long",
+                expected: "\(Work.largestDecoder) steps and \(Work.largestGrowth) times at most",
                 remedy: "This tokenizer cannot be used with Dyad.")
         }
     }
