@@ -20,6 +20,7 @@ public final class Tokenizer: Sendable {
     private static let rememberedLength = 64
 
     init(_ parts: TokenizerParts) throws(DyadError) {
+        try parts.checkSurroundings()
         self.parts = parts
         model = try parts.bytePairModel()
         let added = parts.addedTokens

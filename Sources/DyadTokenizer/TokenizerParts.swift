@@ -35,6 +35,14 @@ struct TokenizerParts: Sendable {
         }
     }
 
+    /// Checks that the ids around a text are ids of tokens: a vocabulary may have gaps.
+    func checkSurroundings() throws(DyadError) {
+        guard let id = (prefix + suffix).first(where: { vocabulary[$0] == nil }) else { return }
+        throw DyadError(
+            .malformed, file: file, subject: "post_processor", found: "the id \(id), which no token has",
+            expected: "ids of tokens", remedy: "Download or convert the tokenizer again.")
+    }
+
     /// Adds an end token unless it is there.
     mutating func addEnd(_ id: Int32) {
         if !eosIDs.contains(id) { eosIDs.append(id) }

@@ -104,6 +104,23 @@ enum TemplateTarget: FuzzTarget {
         "m.role", "m['content']", "words[1:]", "words[::-1]", "'abc'[n]", "strftime_now('%Y')", "cycler(1, 2)",
         "joiner()", "lipsum()", "self", "caller()",
     ]
+    private static let numbers = [
+        "0", "1", "-1", "2", "3", "7", "30", "64", "100", "1000", "65536", "99999", "1000000", "2147483647",
+        "2147483648",
+        "-2147483649", "9223372036854775807", "-9223372036854775808", "1.5", "-0.5", "1e308", "n", "x", "none", "true",
+        "'a'",
+    ]
+    /// Calls whose work or result grows with a number.
+    private static let sized = [
+        " | indent(#)", " | indent(width=#, first=true, blank=true)", " | center(#)", " | truncate(#)",
+        " | wordwrap(#)", " | round(#)",
+        " | batch(#, 'a')", " | slice(#)", " | tojson(indent=#)", " | int(#)", " | sum(start=#)", " * #", " ~ 'a' * #",
+        "[#:]", "[:#:#]", "[::#]",
+        "[#]", ".center(#)", ".zfill(#)", ".ljust(#)", ".split('a', #)", ".replace('', 'ab', #)", ".splitlines(#)",
+        ".pop(#)", ".insert(#, 1)",
+        " ** #", " // #", " % #", " | list * #", " | format(#)", " | default(range(#))", " | join('a' * #)",
+        " | replace('a', 'b' * #)",
+    ]
     private static let methods = [
         "strip()", "lstrip('a')", "split()", "split('a', 1)", "rsplit(none, 1)", "splitlines(true)", "startswith('a')",
         "endswith(('a', 'b'))", "replace('a', 'b', 1)", "upper()",
@@ -111,6 +128,14 @@ enum TemplateTarget: FuzzTarget {
         "get('a')", "get('a', n)", "append(1)", "pop()", "update({})",
         "format(1, a=2)", "removeprefix('a')", "zfill(5)", "encode()", "index('a')", "cycle(1, 2)", "changed(1)",
         "copy()", "__class__", "insert(0, 1)", "ljust(10)", "center(10)",
+    ]
+    private static let growth = [
+        "ns.a + ns.a", "ns.a ~ ns.a", "[ns.a]", "[ns.a, ns.a]", "{'a': ns.a}", "{'a': ns.a, 'b': ns.a}", "(ns.a, m)",
+        "ns.a ~ 'ab'", "'a' ~ ns.a",
+        "ns.a + 'b'", "ns.a | replace('a', 'aa')", "ns.a | e", "ns.a | upper", "[ns.a] | list",
+        "ns.a.split('a') | join('ba')", "ns.a | tojson", "dict(a=ns.a)",
+        "ns.a * 2", "namespace(a=ns.a)", "ns.a | indent(4, true)", "(ns.a | string)[1:]", "ns.a | list",
+        "[ns.a] + [ns.a]", "ns.a ~ m", "ns.a if m else x",
     ]
     private static let tests = [
         "defined", "none", "string", "mapping", "iterable", "sequence", "number", "odd", "divisibleby(3)", "in words",
@@ -124,7 +149,10 @@ enum TemplateTarget: FuzzTarget {
         func one(_ list: [String]) -> String { list.randomElement(using: &random) ?? "" }
         if depth == 0 { return one(values) }
         func inner() -> String { expression(depth - 1, using: &random) }
-        switch Int.random(in: 0..<10, using: &random) {
+        switch Int.random(in: 0..<12, using: &random) {
+        case 10, 11:
+            let parts = one(sized).split(separator: "#", omittingEmptySubsequences: false)
+            return inner() + parts.dropFirst().reduce(parts[0]) { $0 + one(numbers) + $1 }
         case 0, 1: return inner() + " | " + one(filters)
         case 2: return inner() + "." + one(methods)
         case 3, 4: return "(" + inner() + " " + one(operators) + " " + inner() + ")"
@@ -145,11 +173,15 @@ enum TemplateTarget: FuzzTarget {
         case 2: return "{% set n = " + value + " %}"
         case 3: return "{% set x %}" + inner() + "{% endset %}"
         case 4: return "{% macro f(m, k=1) %}" + inner() + "{% endmacro %}{{ f(" + value + ") }}"
-        case 5:
-            return "{% set ns = namespace() %}{% for m in range(30) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}"
-                + inner()
-        case 6: return "{% for m in range(40) %}{% set words = words + words %}{% endfor %}"
-        case 7: return "{% set ns = namespace(s='a') %}{% for m in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}"
+        // What grows step by step, and is then used as a whole.
+        case 5, 6, 7:
+            let grown = growth.randomElement(using: &random) ?? ""
+            let count = ["20", "40", "64", "1000", "20000", "99999"].randomElement(using: &random) ?? "64"
+            let use = [" | ", "."].randomElement(using: &random) ?? " | "
+            let call = (use == "." ? methods : filters).randomElement(using: &random) ?? ""
+            return "{% set ns = namespace(a='a') %}{% for m in range(" + count + ") %}{% set ns.a = " + grown
+                + " %}{% endfor %}"
+                + (Bool.random(using: &random) ? "{{ ns.a }}" : "{{ ns.a" + use + call + " }}") + inner()
         case 8: return "{% with m = " + value + " %}" + inner() + "{% endwith %}"
         case 9: return "{% for a, b in " + value + " %}" + inner() + "{% continue %}{% endfor %}"
         case 10: return "{% macro f(m) %}{{ f(m) }}{% endmacro %}{{ f(1) }}"
