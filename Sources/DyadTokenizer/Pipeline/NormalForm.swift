@@ -34,36 +34,43 @@ struct NormalForm {
         if text.unicodeScalars.allSatisfy({ isUnchanged($0.value) }) { return text }
         var scalars: [UInt32] = []
         var classes: [UInt8] = []
-        var decompositions: [UInt32: [UInt32]] = [:]
-        func append(_ value: UInt32) {
-            scalars.append(value)
-            classes.append(Self.combiningClass(value))
-        }
+        var parts: [UInt32: [(value: UInt32, rank: UInt8)]] = [:]
         for scalar in text.unicodeScalars {
             let value = scalar.value
-            if value < 0x80 || (0x4e00...0x9fd5).contains(value) || !Self.known.contains(value) {
-                append(value)
-            } else if Hangul.syllables.contains(value) {
-                let place = value - Hangul.syllables.lowerBound
-                let pair = place / Hangul.trailingCount
-                append(Hangul.leading.lowerBound + pair / Hangul.vowelCount)
-                append(Hangul.vowels.lowerBound + pair % Hangul.vowelCount)
-                let last = Hangul.trailing.lowerBound + place % Hangul.trailingCount
-                if last != Hangul.trailing.lowerBound { append(last) }
-            } else if let parts = decompositions[value] {
-                parts.forEach(append)
-            } else {
-                let one = String(Character(scalar))
-                let parts =
-                    isCompatible
-                    ? one.decomposedStringWithCompatibilityMapping : one.decomposedStringWithCanonicalMapping
-                decompositions[value] = parts.unicodeScalars.map(\.value)
-                parts.unicodeScalars.forEach { append($0.value) }
+            if value < 0x80 || (0x4e00...0x9fd5).contains(value) {
+                scalars.append(value)
+                classes.append(0)
+                continue
+            }
+            if parts[value] == nil {
+                parts[value] = decomposition(scalar).map { ($0, Self.combiningClass($0)) }
+            }
+            for part in parts[value] ?? [] {
+                scalars.append(part.value)
+                classes.append(part.rank)
             }
         }
         Self.order(&scalars, classes: &classes)
         if composes { scalars = Self.composed(scalars, classes) }
         return String(String.UnicodeScalarView(scalars.compactMap(Unicode.Scalar.init)))
+    }
+
+    private func decomposition(_ scalar: Unicode.Scalar) -> [UInt32] {
+        let value = scalar.value
+        guard Self.known.contains(value) else { return [value] }
+        guard Hangul.syllables.contains(value) else {
+            let one = String(Character(scalar))
+            let parts =
+                isCompatible ? one.decomposedStringWithCompatibilityMapping : one.decomposedStringWithCanonicalMapping
+            return parts.unicodeScalars.map(\.value)
+        }
+        let place = value - Hangul.syllables.lowerBound
+        let pair = place / Hangul.trailingCount
+        let last = Hangul.trailing.lowerBound + place % Hangul.trailingCount
+        let parts = [
+            Hangul.leading.lowerBound + pair / Hangul.vowelCount, Hangul.vowels.lowerBound + pair % Hangul.vowelCount,
+        ]
+        return last == Hangul.trailing.lowerBound ? parts : parts + [last]
     }
 
     /// Whether a scalar stays as it is whatever other such scalars stand around it: true for most of most texts.
