@@ -23,15 +23,15 @@ public struct Checkpoint: Sendable {
     ///   tensor whose shape is not what the configuration says.
     public static func open(_ path: String) throws(DyadError) -> Checkpoint {
         switch FileKind(path) {
-        case .file: return try Checkpoint(gguf: path)
+        case .file, .other: return try Checkpoint(gguf: path)
         case .folder: return try Checkpoint(folder: path)
-        case .other, .nothing: return try Checkpoint(folder: try HubCache.folder(of: path))
+        case .nothing: return try Checkpoint(folder: try HubCache.folder(of: path))
         }
     }
 
     private init(folder: String) throws(DyadError) {
         let configPath = folder + "/config.json"
-        let config = try MappedFile(configPath)
+        let config = try FileBytes(configPath, limit: JSONValue.fileLimit)
         let document = try JSONValue.parse(config.bytes, file: configPath)
         let root = withExtendedLifetime(config) { JSONField(document, file: configPath) }
         let generationPath = folder + "/generation_config.json"
@@ -45,14 +45,15 @@ public struct Checkpoint: Sendable {
     }
 
     private init(gguf path: String) throws(DyadError) {
-        let mapped = try MappedFile(path)
-        guard mapped.bytes.prefix(4).elementsEqual("GGUF".utf8) else {
+        let opened = try RandomAccessFile(path)
+        let magic = try opened.bytes(0..<min(4, opened.count))
+        guard withExtendedLifetime(magic, { magic.bytes.elementsEqual("GGUF".utf8) }) else {
             throw DyadError(
                 .unsupported, file: path, found: "a file that is not GGUF",
                 expected: "a folder with config.json and safetensors files, or a .gguf file",
                 remedy: "For a .safetensors file name the folder it is in.")
         }
-        let file = try GGUFFile(mapped)
+        let file = try GGUFFile(opened)
         let configuration = try DecoderConfiguration(gguf: file)
         try self.init(path: path, configuration, try GGUFStore(file, configuration), gguf: file)
     }
@@ -100,8 +101,8 @@ public struct Checkpoint: Sendable {
         return try store.floats(name)
     }
 
-    /// The mapped bytes of a tensor if the file has them as F32, F16 or BF16 in the canonical order; otherwise nil,
-    /// and ``floats(_:)`` must be used. Constant time, no copy.
+    /// Where a tensor's bytes are, if the file has them as F32, F16 or BF16 in the canonical order; otherwise nil, and
+    /// ``floats(_:)`` must be used. Constant time; nothing is read.
     /// - Throws: ``DyadError`` `malformed` for a name that is not among ``tensorNames``.
     public func view(_ name: String) throws(DyadError) -> TensorView? {
         _ = try shape(of: name)

@@ -43,7 +43,7 @@ extension DecoderConfiguration {
             let id = try file.integer("tokenizer.ggml." + key, in: 0...Limits.vocabulary.upperBound)
             if let id, !endOfSequence.contains(id) { endOfSequence.append(id) }
         }
-        try validate(file: file.mapped.path)
+        try validate(file: file.file.path)
     }
 
     private mutating func readRotation(_ keys: Keys, _ family: Family) throws(DyadError) {
@@ -81,7 +81,7 @@ extension Family {
         guard let family = Family.table.first(where: { $0.architecture == name }) else {
             let known = Family.table.compactMap { $0.architecture }.joined(separator: ", ")
             throw DyadError(
-                .unsupported, file: file.mapped.path, subject: key, found: "\"\(name)\"", expected: "one of " + known,
+                .unsupported, file: file.file.path, subject: key, found: "\"\(name)\"", expected: "one of " + known,
                 remedy: "Dyad does not know this model family yet.")
         }
         self = family
@@ -111,13 +111,13 @@ private struct Keys {
 
     private func missing(_ key: String) -> DyadError {
         DyadError(
-            .malformed, file: file.mapped.path, subject: name(key), found: "no such key", expected: "a value",
+            .malformed, file: file.file.path, subject: name(key), found: "no such key", expected: "a value",
             remedy: "Convert the model again.")
     }
 
     func unsupported(_ key: String, _ found: String, _ expected: String) -> DyadError {
         DyadError(
-            .unsupported, file: file.mapped.path, subject: name(key), found: found, expected: expected,
+            .unsupported, file: file.file.path, subject: name(key), found: found, expected: expected,
             remedy: "Use a model without this setting.")
     }
 

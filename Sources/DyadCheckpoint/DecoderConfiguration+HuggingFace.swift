@@ -84,7 +84,8 @@ extension DecoderConfiguration {
                     remedy: "Use a model without it.")
             }
         }
-        for layer in try config.optional("layer_types")?.elements() ?? [] {
+        guard let layers = try config.optional("layer_types") else { return }
+        for layer in try layers.elements() {
             let type = try layer.string()
             guard type == "full_attention" else {
                 throw layer.failure(

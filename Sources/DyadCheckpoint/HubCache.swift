@@ -44,8 +44,8 @@ enum HubCache {
     }
 
     private static func firstLine(of path: String) -> String? {
-        guard let mapped = try? MappedFile(path), mapped.count <= 256 else { return nil }
-        let text = withExtendedLifetime(mapped) { String(decoding: mapped.bytes, as: UTF8.self) }
+        guard let content = try? FileBytes(path, limit: 256) else { return nil }
+        let text = withExtendedLifetime(content) { String(decoding: content.bytes, as: UTF8.self) }
         let line = text.prefix { !$0.isNewline }
         return line.isEmpty || line.contains("/") || line.hasPrefix(".") ? nil : String(line)
     }

@@ -4,7 +4,7 @@ extension SafetensorsStore {
     /// Opens the weights of a folder in Hugging Face's layout: `model.safetensors`, or the shards that
     /// `model.safetensors.index.json` names.
     /// - Throws: ``DyadError``: `missing` or `malformed` naming the file; `mismatch` when the index is wrong.
-    init(folder: String, config: MappedFile) throws(DyadError) {
+    init(folder: String, config: FileBytes) throws(DyadError) {
         let single = folder + "/model.safetensors"
         let indexPath = folder + "/model.safetensors.index.json"
         if FileKind(single) == .file {
@@ -20,7 +20,7 @@ extension SafetensorsStore {
                 expected: "the weights in safetensors format",
                 remedy: "Download them; convert pytorch_model.bin with transformers' save_pretrained.")
         }
-        let index = try MappedFile(indexPath)
+        let index = try FileBytes(indexPath, limit: JSONValue.fileLimit)
         let document = try JSONValue.parse(index.bytes, file: indexPath)
         let root = withExtendedLifetime(index) { JSONField(document, file: indexPath) }
         var fileOf: [(tensor: String, shard: String)] = []

@@ -8,7 +8,7 @@ protocol WeightStore: Sendable {
     func shape(of name: String) throws(DyadError) -> [Int]?
     /// The elements in the canonical layout.
     func floats(_ name: String) throws(DyadError) -> [Float]
-    /// The mapped elements, if they are plain floats in the canonical layout.
+    /// Where the elements are, if they are plain floats in the canonical layout.
     func view(_ name: String) throws(DyadError) -> TensorView?
     /// Adds everything that determines the model's function to a digest.
     func digest(into digest: inout SHA256) throws(DyadError)
@@ -17,7 +17,7 @@ protocol WeightStore: Sendable {
 /// One or more safetensors files.
 struct SafetensorsStore: WeightStore {
     /// `config.json`, then the index if there is one.
-    let documents: [MappedFile]
+    let documents: [FileBytes]
     /// In the order of their names.
     let shards: [SafetensorsFile]
     /// Index into ``shards`` by tensor name.
@@ -25,8 +25,8 @@ struct SafetensorsStore: WeightStore {
 
     func file(of name: String) -> String {
         let document = documents.last?.path ?? ""
-        return shardOf[name].map { shards[$0].mapped.path }
-            ?? (shards.count == 1 ? shards[0].mapped.path : document)
+        return shardOf[name].map { shards[$0].file.path }
+            ?? (shards.count == 1 ? shards[0].file.path : document)
     }
 
     private func find(_ name: String) throws(DyadError) -> TensorView? {
@@ -34,7 +34,7 @@ struct SafetensorsStore: WeightStore {
         let view = try shards[shard].tensor(name)
         guard GGUFTensorType(view.type) != nil else {
             throw DyadError(
-                .unsupported, file: shards[shard].mapped.path, subject: name,
+                .unsupported, file: shards[shard].file.path, subject: name,
                 found: "elements of type \(view.type.rawValue)", expected: "F64, F32, F16 or BF16",
                 remedy: "Dyad starts from float checkpoints: use the one that is not quantised.")
         }
@@ -51,10 +51,13 @@ struct SafetensorsStore: WeightStore {
     }
 
     func digest(into digest: inout SHA256) throws(DyadError) {
-        for file in documents + shards.map({ $0.mapped }) {
-            digest.update("\(file.count)\n")
-            withExtendedLifetime(file) { digest.update(file.bytes) }
-            file.releasePages()
+        for document in documents {
+            digest.update("\(document.count)\n")
+            withExtendedLifetime(document) { digest.update(document.bytes) }
+        }
+        for shard in shards {
+            digest.update("\(shard.file.count)\n")
+            try shard.file.digest(into: &digest)
         }
     }
 }
@@ -82,13 +85,13 @@ struct GGUFStore: WeightStore {
         return try gguf.tensor(stored)
     }
 
-    func file(of name: String) -> String { gguf.mapped.path }
+    func file(of name: String) -> String { gguf.file.path }
 
     func shape(of name: String) throws(DyadError) -> [Int]? { try find(name)?.shape }
 
     func floats(_ name: String) throws(DyadError) -> [Float] {
         guard let tensor = try find(name) else { return [] }
-        let floats = tensor.floats()
+        let floats = try tensor.floats()
         guard let heads = heads(name), let rows = tensor.shape.first else { return floats }
         return halfSplit(floats, rows: rows, heads: heads)
     }
@@ -96,13 +99,12 @@ struct GGUFStore: WeightStore {
     func view(_ name: String) throws(DyadError) -> TensorView? {
         guard heads(name) == nil, let tensor = try find(name), let type = tensor.type.elementType, type != .float64
         else { return nil }
-        return TensorView(name: name, type: type, shape: tensor.shape, bytes: tensor.bytes, owner: tensor.owner)
+        return TensorView(name: name, type: type, shape: tensor.shape, file: tensor.file, range: tensor.range)
     }
 
     func digest(into digest: inout SHA256) throws(DyadError) {
-        digest.update("\(gguf.mapped.count)\n")
-        withExtendedLifetime(gguf.mapped) { digest.update(gguf.mapped.bytes) }
-        gguf.mapped.releasePages()
+        digest.update("\(gguf.file.count)\n")
+        try gguf.file.digest(into: &digest)
     }
 }
 

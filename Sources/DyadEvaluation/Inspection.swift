@@ -37,7 +37,7 @@ public struct Inspection: Sendable {
             for name in file.names {
                 let tensor = try file.tensor(name)
                 entries.append(
-                    Entry(name: name, type: tensor.type.name, shape: tensor.shape, bytes: tensor.bytes.count))
+                    Entry(name: name, type: tensor.type.name, shape: tensor.shape, bytes: tensor.range.count))
             }
             self.init(kind: "gguf", facts: facts, entries: entries)
         } else if path.hasSuffix(".safetensors") {
@@ -49,7 +49,7 @@ public struct Inspection: Sendable {
             for name in file.names {
                 let tensor = try file.tensor(name)
                 entries.append(
-                    Entry(name: name, type: "\(tensor.type)", shape: tensor.shape, bytes: tensor.bytes.count))
+                    Entry(name: name, type: "\(tensor.type)", shape: tensor.shape, bytes: tensor.range.count))
             }
             self.init(kind: "safetensors", facts: facts, entries: entries)
         } else {
@@ -79,7 +79,7 @@ public struct Inspection: Sendable {
             entries.append(
                 Entry(
                     name: name, type: view.map { "\($0.type)" } ?? "quantised", shape: try checkpoint.shape(of: name),
-                    bytes: view?.bytes.count ?? 0))
+                    bytes: view?.range.count ?? 0))
         }
     }
 

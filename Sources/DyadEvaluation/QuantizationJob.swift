@@ -123,7 +123,7 @@ public struct QuantizationJob {
         }
         let quantizer = Quantizer(recipe: recipe, seed: seed, context: context, run: run, progress: progress)
         let output = try quantizer.quantize(
-            Decoder(checkpoint: checkpoint, copies: true), tokenizer: tokenizer, text: text)
+            Decoder(checkpoint: checkpoint), tokenizer: tokenizer, text: text)
         var program = output.program
         try program.validate()
 
@@ -131,7 +131,7 @@ public struct QuantizationJob {
         program.provenance = try provenance(checkpoint, text, scores, allocated: output.allocated)
         try program.write(to: self.output)
         try run?.finish()
-        let bytes = try MappedFile(self.output).count
+        let bytes = try RandomAccessFile(self.output).count
         return Report(
             output: self.output, seconds: (ContinuousClock.now - start).seconds, bytes: bytes, float: scores[0],
             folded: scores[1], exposed: scores.count > 4 ? scores[4] : nil, simulated: scores[2], integer: scores[3])
@@ -144,7 +144,7 @@ public struct QuantizationJob {
         let text = try calibrationText(checkpoint, checkpoint.tokenizer(), length: sequenceLength, progress)
         return try Quantizer(recipe: recipe, seed: seed, context: context, progress: progress)
             .sensitivities(
-                try Decoder(checkpoint: checkpoint, copies: true), tokenizer: checkpoint.tokenizer(), text: text)
+                try Decoder(checkpoint: checkpoint), tokenizer: checkpoint.tokenizer(), text: text)
     }
 
     /// Context and window length, within what the model was made for: beyond it positions have never been trained.
@@ -175,17 +175,7 @@ public struct QuantizationJob {
                 expected: "a name that ends in .dyad",
                 remedy: "The commands know a program by this ending: add it.")
         }
-        if case .folder = FileKind(output) {
-            throw DyadError(
-                .cannotWrite, file: output, found: "a folder of that name", expected: "a regular file or none",
-                remedy: "Name another file.")
-        }
-        let folder = URL(filePath: output).deletingLastPathComponent().path(percentEncoded: false)
-        guard FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder) else {
-            throw DyadError(
-                .cannotWrite, file: output, found: "a folder that is missing or not writable",
-                expected: "a folder to write to", remedy: "Create it, or choose another --output.")
-        }
+        try AtomicFile.checkWritable(output)
     }
 
     private func calibrationText(

@@ -43,7 +43,7 @@ public enum CompiledFiles {
     }
 
     private static func digest(_ path: String) throws(DyadError) -> String {
-        let file = try MappedFile(path)
-        return withExtendedLifetime(file) { SHA256.hexDigest(of: file.bytes) }
+        let file = try RandomAccessFile(path)
+        return try file.hexDigest()
     }
 }

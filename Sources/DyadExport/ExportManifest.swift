@@ -53,7 +53,8 @@ extension ExportPlan {
         _ program: IntegerProgram, from source: ExportSource, to path: String, ending: String,
         write: (ExportPiece, StaticGraph) throws(DyadError) -> (bytes: Int, entry: JSONValue)
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.begin(path)
+        let lock = try ExportManifest.begin(path)
+        defer { withExtendedLifetime(lock) {} }
         var report = ExportReport(graphs: [], files: [])
         var entries: [JSONValue] = []
         var encodings = ExportEncodings()
@@ -189,9 +190,12 @@ public struct ExportManifest {
     }
 
     /// Makes the folder of an export, without the manifest that an earlier one may have left: files of both must not pass for one.
-    static func begin(_ path: String) throws(DyadError) {
+    /// Nor may those of two at a time: the lock is to be held until the manifest is written.
+    static func begin(_ path: String) throws(DyadError) -> FolderLock {
         try makeFolder(path)
+        let lock = try FolderLock(path)
         for file in ["manifest.json", ExportEncodings.file, CompiledFiles.file] { unlink("\(path)/\(file)") }
+        return lock
     }
 
     /// Gives a finished file its name.

@@ -21,8 +21,7 @@ public struct ExportSource: Equatable, Sendable {
     /// Reads a file's digest. Linear in its size.
     public init(path: String) throws(DyadError) {
         name = path.split(separator: "/").last.map(String.init) ?? path
-        let file = try MappedFile(path)
-        sha256 = withExtendedLifetime(file) { SHA256.hexDigest(of: file.bytes) }
+        sha256 = try RandomAccessFile(path).hexDigest()
     }
 
     /// From its parts.

@@ -42,10 +42,15 @@ public struct DyadError: Error, Equatable, Sendable {
     ) {
         self.reason = reason
         self.file = file
-        self.subject = subject
-        self.found = found
-        self.expected = expected
+        self.subject = subject.map(Self.clipped)
+        self.found = Self.clipped(found)
+        self.expected = Self.clipped(expected)
         self.remedy = remedy
+    }
+
+    /// Names and values come from files, where they may have megabytes.
+    private static func clipped(_ text: String) -> String {
+        text.utf8.count <= 1000 ? text : String(text.prefix(200)) + " … (\(text.utf8.count) bytes)"
     }
 }
 
@@ -53,7 +58,18 @@ extension DyadError: CustomStringConvertible {
     /// `file: subject: found …; expected …. remedy`
     public var description: String {
         let place = [file, subject].compactMap { $0 }.joined(separator: ": ")
-        return (place.isEmpty ? "" : place + ": ") + "found \(found); expected \(expected). \(remedy)"
+        return Self.printable((place.isEmpty ? "" : place + ": ") + "found \(found); expected \(expected). \(remedy)")
+    }
+
+    /// Control characters written out: a name from a file must not steer the terminal.
+    private static func printable(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control && $0 != "\n" }) else {
+            return text
+        }
+        return text.unicodeScalars.reduce(into: "") { printed, scalar in
+            let isControl = scalar.properties.generalCategory == .control && scalar != "\n"
+            printed += isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
+        }
     }
 
     /// The exit code of the command line (sysexits.h).

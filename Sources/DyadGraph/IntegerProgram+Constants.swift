@@ -62,7 +62,7 @@ extension IntegerProgram {
                     ?? "a shape whose size fits 63 bits, not \(constant.shape)",
                 remedy: "The file is damaged: write or download it again.")
         }
-        return data
+        return try data.data()
     }
 
     private static func missing(_ name: String) -> DyadError {

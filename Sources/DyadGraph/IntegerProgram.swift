@@ -1,32 +1,32 @@
 import DyadFormats
 
-/// The packed bytes of one constant: memory of its own, or a range of a mapped file.
+/// The packed bytes of one constant, in memory.
 public struct ConstantData: Sendable {
     private enum Storage: Sendable {
-        case owned([UInt8])
-        case mapped(MappedFile, Range<Int>)
+        case array([UInt8])
+        case file(FileBytes)
     }
     private let storage: Storage
 
-    /// Bytes in memory.
-    public init(_ bytes: [UInt8]) { storage = .owned(bytes) }
+    /// Bytes that were made.
+    public init(_ bytes: [UInt8]) { storage = .array(bytes) }
 
-    /// A range of a mapped file, which is kept open; `range` lies inside it.
-    public init(_ file: MappedFile, _ range: Range<Int>) { storage = .mapped(file, range) }
+    /// Bytes that were read.
+    public init(_ bytes: FileBytes) { storage = .file(bytes) }
 
     /// The number of bytes.
     public var count: Int {
         switch storage {
-        case .owned(let bytes): bytes.count
-        case .mapped(_, let range): range.count
+        case .array(let bytes): bytes.count
+        case .file(let bytes): bytes.count
         }
     }
 
     /// The bytes, valid during the call.
     public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         switch storage {
-        case .owned(let bytes): try bytes.withUnsafeBytes(body)
-        case .mapped(let file, let range): try body(UnsafeRawBufferPointer(rebasing: file.bytes[range]))
+        case .array(let bytes): try bytes.withUnsafeBytes(body)
+        case .file(let file): try withExtendedLifetime(file) { try body(file.bytes) }
         }
     }
 }
@@ -40,12 +40,46 @@ extension ConstantData: Equatable {
     }
 }
 
+/// Where the bytes of a constant are: in memory, or in a file from which they are read when they are used.
+public enum ConstantSource: Sendable {
+    /// In memory.
+    case memory(ConstantData)
+    /// A range of an open file.
+    case file(RandomAccessFile, Range<Int>)
+
+    /// The number of bytes.
+    public var count: Int {
+        switch self {
+        case .memory(let data): data.count
+        case .file(_, let range): range.count
+        }
+    }
+
+    /// The bytes in memory. A constant that is in a file is read again at each call.
+    ///
+    /// - Throws: ``DyadError`` `failed` where the file shrank or changed since it was opened, or there is no memory.
+    public func data() throws(DyadError) -> ConstantData {
+        switch self {
+        case .memory(let data): data
+        case .file(let file, let range): ConstantData(try file.bytes(range))
+        }
+    }
+}
+
+extension ConstantSource: Equatable {
+    /// Whether the bytes are equal; not if they cannot be read. Linear in their number.
+    public static func == (left: ConstantSource, right: ConstantSource) -> Bool {
+        guard let left = try? left.data(), let right = try? right.data() else { return false }
+        return left == right
+    }
+}
+
 /// A complete program: the graph, its constants, and what belongs to it in the file.
 public struct IntegerProgram: Equatable, Sendable {
     /// What runs.
     public var graph: IntegerGraph
-    /// Bytes by constant name.
-    public var constants: [String: ConstantData]
+    /// Where each constant's bytes are, by name; ``data(of:)`` reads them.
+    public var constants: [String: ConstantSource]
     /// The tokenizer's document (DyadTokenizer reads it), or `.null`.
     public var tokenizer: JSONValue
     /// The decoder's configuration, for people and exporters.
@@ -53,13 +87,22 @@ public struct IntegerProgram: Equatable, Sendable {
     /// Model fingerprint, recipe, seed, calibration hash, versions, scores.
     public var provenance: JSONValue
 
-    /// Creates a program.
+    /// Creates a program whose constants are in memory.
     public init(
         graph: IntegerGraph, constants: [String: ConstantData], tokenizer: JSONValue = .null,
         configuration: JSONValue = .null, provenance: JSONValue = .null
     ) {
+        self.init(
+            graph: graph, sources: constants.mapValues { .memory($0) }, tokenizer: tokenizer,
+            configuration: configuration, provenance: provenance)
+    }
+
+    init(
+        graph: IntegerGraph, sources: [String: ConstantSource], tokenizer: JSONValue, configuration: JSONValue,
+        provenance: JSONValue
+    ) {
         self.graph = graph
-        self.constants = constants
+        constants = sources
         self.tokenizer = tokenizer
         self.configuration = configuration
         self.provenance = provenance

@@ -11,6 +11,7 @@ extension Recipe {
     /// - Throws: ``DyadError`` naming the key for YAML that is malformed, an unknown key, or a value out of its range.
     public init(yaml: String, file: String) throws(DyadError) {
         let root: Node
+        try Self.checkSize(yaml, file)
         do {
             root = try Yams.compose(yaml: yaml) ?? Node([:])
         } catch {
@@ -98,16 +99,56 @@ extension Recipe {
         try top.finish()
     }
 
+    /// The largest file that is read as a recipe, in bytes; the built-in ones have one or two thousand.
+    static let textLimit = 1 << 16
+
+    /// The most anchors and aliases of a recipe.
+    private static let aliasLimit = 16
+
+    /// Values that are aliases of others, which are aliases of others, make a few lines stand for more nodes than there is memory; with
+    /// so few they cannot. Comments and quotes count too: what is in them cannot be told without parsing.
+    /// - Throws: ``DyadError`` beyond ``aliasLimit`` anchors (`&name`) and aliases (`*name`).
+    private static func checkSize(_ yaml: String, _ file: String) throws(DyadError) {
+        guard yaml.utf8.count <= textLimit else {
+            throw DyadError(
+                .unsupported, file: file, found: "\(yaml.utf8.count) bytes", expected: "at most \(textLimit)",
+                remedy: "See the built-in recipes (`dyad recipes`) for the form.")
+        }
+        let bytes = Array(yaml.utf8)
+        let before = Set(" \t\r\n[]{},:-?".utf8)
+        let count = bytes.indices.count { place in
+            guard bytes[place] == UInt8(ascii: "&") || bytes[place] == UInt8(ascii: "*"), place + 1 < bytes.count else {
+                return false
+            }
+            let next = Character(Unicode.Scalar(bytes[place + 1]))
+            return (place == 0 || before.contains(bytes[place - 1]))
+                && (next.isLetter || next.isNumber || "_-".contains(next))
+        }
+        guard count <= aliasLimit else {
+            throw DyadError(
+                .unsupported, file: file, found: "\(count) anchors and aliases", expected: "at most \(aliasLimit)",
+                remedy: "Write the values where they are used.")
+        }
+    }
+
     /// The recipe where none is named: at 8 bit the best that is known.
     public static let standard = "dyad-w8a8"
 
     /// Reads the recipe of a file, or the built-in one of that name.
     public static func named(_ nameOrPath: String) throws(DyadError) -> Recipe {
         if nameOrPath.hasSuffix(".yaml") || nameOrPath.hasSuffix(".yml") {
-            guard let text = try? String(contentsOfFile: nameOrPath, encoding: .utf8) else {
+            let content: FileBytes
+            do {
+                content = try FileBytes(nameOrPath, limit: textLimit)
+            } catch {
                 throw DyadError(
-                    .missing, file: nameOrPath, found: "no readable file", expected: "a recipe in YAML",
+                    error.reason, file: nameOrPath, found: error.found, expected: "a recipe in YAML",
                     remedy: "Check the path, or name a built-in recipe (`dyad recipes`).")
+            }
+            guard let text = withExtendedLifetime(content, { String(validating: content.bytes, as: UTF8.self) }) else {
+                throw DyadError(
+                    .malformed, file: nameOrPath, found: "bytes that are no UTF-8", expected: "a recipe in YAML",
+                    remedy: "Convert the file, for example with iconv.")
             }
             return try Recipe(yaml: text, file: nameOrPath)
         }

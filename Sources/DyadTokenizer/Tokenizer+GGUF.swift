@@ -24,7 +24,7 @@ struct GGUFVocabularyReader {
         -> DyadError
     {
         DyadError(
-            reason, file: file.mapped.path, subject: "tokenizer.ggml." + key, found: found, expected: expected,
+            reason, file: file.file.path, subject: "tokenizer.ggml." + key, found: found, expected: expected,
             remedy: remedy ?? "Convert the model to GGUF again.")
     }
 
@@ -105,7 +105,7 @@ struct GGUFVocabularyReader {
                 remedy: "Use the model's Hugging Face folder, whose tokenizer.json says how text is divided.")
         }
         return TokenizerParts(
-            file: file.mapped.path, vocabulary: vocabulary, rule: .merges(pairs), ruleField: "tokenizer.ggml.merges",
+            file: file.file.path, vocabulary: vocabulary, rule: .merges(pairs), ruleField: "tokenizer.ggml.merges",
             prefersWholePieces: preset.prefersWholePieces, normalizer: preset.normalizer,
             preTokenizer: preset.preTokenizer, decoder: .byteLevel)
     }
@@ -128,7 +128,7 @@ struct GGUFVocabularyReader {
         if addsSpace { decoders.append(.strip(content: " ", start: 1, stop: 0)) }
         let unknown = try id("unknown_token_id", in: vocabulary) ?? kinds.firstIndex(of: .unknown).map(Int32.init)
         return TokenizerParts(
-            file: file.mapped.path, vocabulary: vocabulary,
+            file: file.file.path, vocabulary: vocabulary,
             rule: .scores(scores, isText: kinds.map { $0 == .normal || $0 == .unused || $0 == .userDefined }),
             ruleField: "tokenizer.ggml.scores",
             fallback: BytePairModel.Fallback(

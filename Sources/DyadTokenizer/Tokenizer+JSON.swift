@@ -42,7 +42,7 @@ extension Tokenizer {
         if let generation = try optional("generation_config.json") { try reader.readGeneration(generation) }
         if reader.chatTemplate == nil {
             do {
-                let mapped = try MappedFile(folder + "/chat_template.jinja")
+                let mapped = try FileBytes(folder + "/chat_template.jinja")
                 reader.chatTemplate = String(decoding: mapped.bytes, as: UTF8.self)
             } catch  where error.reason == .missing {}
         }

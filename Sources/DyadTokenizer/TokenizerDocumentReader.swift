@@ -20,7 +20,9 @@ struct TokenizerDocumentReader {
 
     mutating func readDocument() throws(DyadError) {
         var added: [AddedToken] = []
-        for element in try root.optional("added_tokens")?.elements() ?? [] { added.append(try AddedToken(element)) }
+        if let list = try root.optional("added_tokens") {
+            for element in try list.elements() { added.append(try AddedToken(element)) }
+        }
         let model = try model()
         let vocabularyField = try model.member("vocab")
         var vocabulary = try Vocabulary(vocabularyField, added: added)
@@ -188,7 +190,7 @@ struct TokenizerDocumentReader {
     mutating func readGeneration(_ field: JSONField) throws(DyadError) {
         guard let ends = try field.optional("eos_token_id") else { return }
         let range = 0...max(0, (parts?.vocabulary.count ?? 0) - 1)
-        for end in ends.value.array == nil ? [ends] : try ends.elements() {
+        for end in ends.value.array == nil ? [ends] : Array(try ends.elements()) {
             let id = Int32(try end.integer(in: range))
             parts?.addEnd(id)
         }

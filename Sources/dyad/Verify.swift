@@ -110,7 +110,7 @@ struct Verify: ParsableCommand {
     private func compare(_ loaded: IntegerProgram, _ tokenizer: Tokenizer, with library: TargetLibrary) throws {
         var content = prompt
         if let text {
-            let file = try MappedFile(text)
+            let file = try FileBytes(text)
             content = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
         }
         let ids = tokenizer.encode(content, parseSpecial: false)
@@ -142,11 +142,7 @@ struct Verify: ParsableCommand {
                 expected: "at most \(room), for an answer of \(answer) in the context of \(capacity)",
                 remedy: "Shorten it, or give a smaller --answer.")
         }
-        if let html {
-            // That a page cannot be written is better known before hours of work.
-            try AtomicFile.write(html + ".probe", text: "")
-            unlink(html + ".probe")
-        }
+        if let html { try AtomicFile.checkWritable(html) }
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)
         }
@@ -156,7 +152,7 @@ struct Verify: ParsableCommand {
 
     /// Each line as a user's message, or, of a model without a chat template, as it is.
     private static func prompts(_ path: String, _ tokenizer: Tokenizer) throws -> [[Int32]] {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         let text = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
         let lines = text.split(whereSeparator: \.isNewline).map(String.init)
         let prompts = try lines.map { line in

@@ -36,7 +36,7 @@ struct ConversionTests {
             #expect(try JSONValue.read(tokenizer)["model"]?["vocab"]?.object?.count == 512)
 
             // llama2.c: a header of 7 integers, the embedding, all input norms, then wq, layer by layer.
-            let mapped = try MappedFile(model)
+            let mapped = try FileBytes(model)
             func stored(_ offset: Int, _ count: Int) -> [Float] {
                 withExtendedLifetime(mapped) {
                     (offset..<offset + count).map {

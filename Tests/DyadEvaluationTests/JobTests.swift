@@ -27,7 +27,7 @@ import Testing
             #expect(progress.names.isSuperset(of: ["write calibration text", "prefix", "calibrate", "score"]))
             #expect(progress.isOrderly)
             let program = try IntegerProgram.load(report.output)
-            #expect(report.bytes == (try MappedFile(report.output).count))
+            #expect(report.bytes == (try FileBytes(report.output).count))
             #expect(program.graph.maximumContext == 64 + program.graph.prefixTokens.count)
             #expect(program.provenance["recipe"]?.string == "static-w8a8")
             #expect(program.provenance["calibration"]?.string == "self-written")

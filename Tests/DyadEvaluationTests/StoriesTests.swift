@@ -75,7 +75,7 @@ import Testing
                     ("llama.context_length", .uint32(UInt32(configuration.maximumPositions))),
                     (
                         "tokenizer.ggml.tokens",
-                        .array(GGUFArray(strings: (0..<configuration.vocabularySize).map { "t\($0)" }))
+                        .array(try GGUFArray(strings: (0..<configuration.vocabularySize).map { "t\($0)" }))
                     ),
                 ]
                 let source = try ExportSource(path: report.output)
@@ -83,7 +83,7 @@ import Testing
                 for (key, value) in [
                     ("llama.block_count", .uint32(1)), ("llama.rope.freq_base", .float32(500_000)),
                     ("llama.attention.layer_norm_rms_epsilon", .float32(1e-3)),
-                    ("tokenizer.ggml.tokens", .array(GGUFArray(strings: ["a", "b"]))),
+                    ("tokenizer.ggml.tokens", .array(try GGUFArray(strings: ["a", "b"]))),
                 ] as [(String, GGUFValue)] {
                     try GGUFWriter.write(
                         template, metadata: metadata.filter { $0.key != key } + [(key, value)], tensors: [])

@@ -235,7 +235,7 @@ import Testing
             guard case .rmsNorm(let o) = operation.kind, let gain = o.gain, norm.isEmpty else { continue }
             norm = operation.name
             let repeated: [Float] = (0..<o.size).map { gains[$0 % 2] }
-            damaged.constants[gain] = ConstantData(repeated.withUnsafeBytes { Array($0) })
+            damaged.constants[gain] = .memory(ConstantData(repeated.withUnsafeBytes { Array($0) }))
         }
         try #require(!norm.isEmpty)
         let shape = StaticShape(tokens: 2, context: 8), whole = ProgramPart.whole(of: program.graph)

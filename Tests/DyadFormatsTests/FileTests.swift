@@ -4,36 +4,20 @@ import Testing
 @testable import DyadFormats
 
 @Suite struct FileTests {
-    @Test func aMappedFileHasTheBytesOfTheFile() throws {
+    @Test func aFileIsReadWhole() throws {
         try withFolder { folder in
             try save([1, 2, 3], folder + "/f")
             try save([], folder + "/empty")
-            let mapped = try MappedFile(folder + "/f")
-            withExtendedLifetime(mapped) { #expect(Array(mapped.bytes) == [1, 2, 3]) }
-            #expect(try MappedFile(folder + "/empty").count == 0)
-        }
-    }
-
-    @Test func releasedPagesAreReadAgain() throws {
-        try withFolder { folder in
-            let bytes = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 / 3) }
-            try save(bytes, folder + "/f")
-            try save([], folder + "/empty")
-            let mapped = try MappedFile(folder + "/f")
-            withExtendedLifetime(mapped) {
-                mapped.releasePages(of: UnsafeRawBufferPointer(rebasing: mapped.bytes[5000..<30_001]))
-                #expect(Array(mapped.bytes) == bytes)
-                mapped.releasePages()
-                #expect(Array(mapped.bytes) == bytes)
-            }
-            try MappedFile(folder + "/empty").releasePages()
+            let read = try FileBytes(folder + "/f")
+            withExtendedLifetime(read) { #expect(Array(read.bytes) == [1, 2, 3]) }
+            #expect(try FileBytes(folder + "/empty").count == 0)
         }
     }
 
     @Test func whatIsNoRegularFileIsMissing() throws {
         try withFolder { folder in
             for path in [folder + "/none", folder, "/dev/zero"] {
-                let error = #expect(throws: DyadError.self) { try MappedFile(path) }
+                let error = #expect(throws: DyadError.self) { try FileBytes(path) }
                 #expect(error?.reason == .missing && error?.file == path)
             }
         }

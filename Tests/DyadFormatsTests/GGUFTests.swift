@@ -9,8 +9,9 @@ import Testing
         let expected = try file.tensor(type.name + ".values").floats()
         #expect(blocks.shape.last == type.blockBytes)
         var values = [Float](repeating: .nan, count: expected.count)
-        withExtendedLifetime(blocks) {
-            values.withUnsafeMutableBufferPointer { type.dequantize(blocks.bytes, into: $0) }
+        let stored = try blocks.bytes()
+        withExtendedLifetime(stored) {
+            values.withUnsafeMutableBufferPointer { type.dequantize(stored.bytes, into: $0) }
         }
         let differing = zip(values, expected).filter { !($0.isNaN && $1.isNaN) && $0.bitPattern != $1.bitPattern }
         #expect(differing.isEmpty, "\(differing.prefix(3))")
@@ -56,14 +57,15 @@ import Testing
             let path = folder + "/t.gguf"
             let source = try GGUFFile(path: fixtures + "/values.gguf")
             let extra: [(key: String, value: GGUFValue)] = [
-                ("made.strings", .array(GGUFArray(strings: ["x", "yz"]))),
-                ("made.types", .array(GGUFArray(int32: [-1]))),
-                ("made.scores", .array(GGUFArray(float32: [0.25]))),
+                ("made.strings", .array(try GGUFArray(strings: ["x", "yz"]))),
+                ("made.types", .array(try GGUFArray(int32: [-1]))),
+                ("made.scores", .array(try GGUFArray(float32: [0.25]))),
             ]
             let tensors = try source.names.map { name in
                 let tensor = try source.tensor(name)
+                let stored = try tensor.bytes()
                 return GGUFWriter.Tensor(
-                    name, tensor.type, tensor.shape, withExtendedLifetime(tensor) { Array(tensor.bytes) })
+                    name, tensor.type, tensor.shape, withExtendedLifetime(stored) { Array(stored.bytes) })
             }
             try GGUFWriter.write(path, metadata: source.metadata + extra, tensors: tensors)
             let copy = try GGUFFile(path: path)

@@ -16,14 +16,15 @@ import Testing
         }
     }
 
-    private func checksum(_ view: TensorView) -> Int {
-        withExtendedLifetime(view) { view.bytes.reduce(0) { $0 ^ Int($1) } }
+    private func checksum(_ view: TensorView) throws -> Int {
+        let stored = try view.bytes()
+        return withExtendedLifetime(stored) { stored.bytes.reduce(0) { $0 ^ Int($1) } }
     }
 
     /// Reads everything a safetensors file offers.
     private func readSafetensors(_ path: String) throws -> Int {
         let file = try SafetensorsFile(path: path)
-        return try file.names.reduce(0) { try $0 + checksum(file.tensor($1)) }
+        return try file.names.reduce(0) { try $0 ^ checksum(file.tensor($1)) }
     }
 
     /// Reads everything a GGUF file offers; arrays may turn out bad only when they are decoded.

@@ -76,6 +76,41 @@ import Testing
         #expect(value.text(indented: true).hasPrefix("{\n  \"a\": [\n    1,"))
     }
 
+    @Test(arguments: ["[[1],", "[{},", "[1,", "[{\"a\":1},", "[[[[1]]],", "[\"abcdefghijklmnopqrst\","])
+    func aTextTakesAFewTimesItsBytesOrIsRefused(start: String) throws {
+        var text = Array(start.utf8)
+        while text.count < 16 << 20 { text += text.dropFirst() }
+        let before = residentBytes()
+        let result = Result { try text.withUnsafeBytes { try JSONValue.parse($0, file: "x") } }
+        #expect(residentBytes() - before < 250 << 20)
+        // Every one of them lacks its end; most are refused before.
+        guard case .failure(let error) = result else {
+            Issue.record("parsed")
+            return
+        }
+        #expect((error as? DyadError)?.reason == .malformed)
+    }
+
+    @Test func placesAreMadeWhenTheyAreAskedFor() throws {
+        let text = "{\"list\":[" + (0..<400_000).map { String($0) }.joined(separator: ",") + "]}"
+        let root = JSONField(try JSONValue.parse(text), file: "x")
+        let before = residentBytes()
+        let elements = try root.member("list").elements()
+        #expect(try elements.reduce(0) { try $0 + $1.integer() } == 400_000 * 399_999 / 2)
+        #expect(residentBytes() - before < 10 << 20)
+        #expect(elements[399_999].path == "list[399999]")
+    }
+
+    @Test func longNamesAndControlCharactersDoNotFillTheMessage() throws {
+        let long = String(repeating: "k", count: 1 << 20)
+        let error = #expect(throws: DyadError.self) { try JSONValue.parse("{\"\(long)\":1,\"\(long)\":2}") }
+        #expect((error?.description.utf8.count ?? .max) < 1000)
+        let digits = JSONField(try JSONValue.parse(String(repeating: "1", count: 1 << 20)), file: "x")
+        #expect(#expect(throws: DyadError.self) { try digits.integer() }?.found == "a number")
+        let steered = DyadError(.malformed, subject: "\u{1b}[2Jx", found: "a\u{7}", expected: "", remedy: "")
+        #expect(steered.description.hasPrefix("\\u{1b}[2Jx: found a\\u{7}"))
+    }
+
     @Test func numbersKeepTheirValue() throws {
         for value in [0.1, 1e-300, .greatestFiniteMagnitude, -Double.leastNonzeroMagnitude] {
             #expect(try JSONValue.parse(JSONValue.number(value).text()).double == value)

@@ -23,6 +23,12 @@ func load(_ path: String) throws -> [UInt8] {
     Array(try Data(contentsOf: URL(fileURLWithPath: path)))
 }
 
+/// The memory of this process that is in use, in bytes; 0 where the system does not say.
+func residentBytes() -> Int {
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+    return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 4096
+}
+
 /// A case of a hostile folder's manifest.
 struct HostileCase: Sendable, CustomTestStringConvertible {
     let name: String

@@ -40,9 +40,9 @@ extension IntegerProgram {
 
     /// Replaces a constant's bytes.
     fileprivate mutating func setBytes(_ name: String, _ body: (inout [UInt8]) -> Void) {
-        var bytes = constants[name]?.withUnsafeBytes { Array($0) } ?? []
+        var bytes = (try? constants[name]?.data())?.withUnsafeBytes { Array($0) } ?? []
         body(&bytes)
-        constants[name] = ConstantData(bytes)
+        constants[name] = .memory(ConstantData(bytes))
     }
 }
 

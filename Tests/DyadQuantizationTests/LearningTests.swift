@@ -560,6 +560,21 @@ import Testing
         #expect(error?.reason == .mismatch && error?.subject == "a")
     }
 
+    @Test func aFolderThatARunIsWritingToIsRefusedToAnother() throws {
+        let path = folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var run: RunDirectory? = try RunDirectory(path, settings: JSONObject(), resumes: false)
+        for resumes in [false, true] {
+            let error = #expect(throws: DyadError.self) {
+                _ = try RunDirectory(path, settings: JSONObject(), resumes: resumes)
+            }
+            #expect(error?.reason == .cannotWrite && error?.file == path)
+        }
+        try run?.finish()
+        run = nil
+        _ = try RunDirectory(path, settings: JSONObject(), resumes: true)
+    }
+
     /// The control of exposure to a text: without rounding the student is its teacher, whatever the text, and what steps still change of it
     /// is lost again.
     @Test func aFloatStudentIsTaughtNothing() throws {

@@ -47,6 +47,21 @@ import Testing
         #expect(error?.reason == .malformed)
     }
 
+    /// Aliases of aliases as a key, whose hash alone would take for ever; nesting beyond the stack; more bytes than a recipe has.
+    @Test func aTextThatStandsForMoreThanItHoldsIsRefused() {
+        let laughs = (0..<40).map { "  l\($0 + 1): &l\($0 + 1) [*l\($0), *l\($0)]\n" }.joined()
+        let texts = [
+            "name: x\nx:\n  l0: &l0 [1]\n\(laughs)  ? *l40\n  : 1\n", String(repeating: "[", count: 60_000),
+            String(repeating: "- ", count: 30_000), "name: " + String(repeating: "x", count: 1 << 20),
+        ]
+        let start = ContinuousClock.now
+        for text in texts {
+            let error = #expect(throws: DyadError.self) { try Recipe(yaml: text, file: "r.yaml") }
+            #expect(error?.file == "r.yaml")
+        }
+        #expect(ContinuousClock.now - start < .seconds(5))
+    }
+
     @Test func patternsMatchWholeComponents() throws {
         var recipe = Recipe(name: "x", summary: "y")
         recipe.promote = ["layers.*.mlp.down_proj.input", "layers.3.mlp.product"]

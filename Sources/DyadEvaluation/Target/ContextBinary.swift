@@ -31,6 +31,8 @@ public struct ContextBinary: Sendable {
         func name(_ graph: ExportReport.Graph) -> String {
             graph.file.replacing(".onnx", with: ".\(target.rawValue).onnx")
         }
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
         // Binaries of an earlier export must not pass for this one's, of other parts or where compiling ends early.
         for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         where file.hasSuffix(".\(target.rawValue).onnx") { unlink("\(folder)/\(file)") }

@@ -22,6 +22,8 @@ public struct EthosBinary: Sendable {
         _ report: ExportReport, in folder: String, for target: ExportTarget, progress: (String) -> Void = { _ in }
     ) throws(DyadError) -> [EthosBinary] {
         let worker = try TargetWorker(TargetWorker.Library(name: "vela"))
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
         // Binaries of an earlier export must not pass for this one's, of other parts or where compiling ends early.
         for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         where file.hasSuffix("_vela.tflite") {

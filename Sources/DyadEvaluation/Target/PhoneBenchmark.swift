@@ -122,7 +122,7 @@ public struct PhoneBenchmark: Sendable {
                 .missing, subject: "phone_run.sh", found: "no such resource", expected: "it, beside the program",
                 remedy: "Install Dyad again.")
         }
-        let template = try MappedFile(file.path)
+        let template = try FileBytes(file.path)
         let text = withExtendedLifetime(template) { String(decoding: template.bytes, as: UTF8.self) }
             .replacing("@ARCHITECTURE@", with: String(htp.architecture))
             .replacing("@CHIP@", with: target.rawValue.uppercased())
@@ -240,7 +240,7 @@ public struct PhoneBenchmark: Sendable {
         let folder = "\(place)/Result_0"
         let names = ["\(name)_native.raw", "\(name).raw"]
         let found = names.first { FileManager.default.fileExists(atPath: "\(folder)/\($0)") } ?? names[0]
-        let file = try MappedFile("\(folder)/\(found)")
+        let file = try FileBytes("\(folder)/\(found)")
         let content = withExtendedLifetime(file) { Array(file.bytes) }
         guard content.count == bytes else {
             throw DyadError(
@@ -258,7 +258,7 @@ enum TargetProfile {
     ///
     /// - Throws: ``DyadError`` `missing`, or `malformed` naming the line.
     static func read(_ path: String) throws(DyadError) -> [(event: String, times: [Double])] {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         let text = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
         func malformed(_ found: String) -> DyadError {
             DyadError(

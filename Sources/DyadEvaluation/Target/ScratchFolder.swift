@@ -8,34 +8,24 @@ import Foundation
 final class ScratchFolder {
     /// Its path; it exists.
     let path: String
-    /// Open on the folder, with the lock.
-    private let lock: Int32
+    private let lock: FolderLock
 
     /// Makes an empty folder of its own in `parent`.
     ///
     /// - Throws: ``DyadError`` `cannotWrite`.
     init(in parent: String = NSTemporaryDirectory()) throws(DyadError) {
         Self.sweep(parent)
-        path = "\(parent)/\(Self.prefix)\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-        try ExportManifest.makeFolder(path)
-        lock = Self.locked(path) ?? -1
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(atPath: path)
-        if lock >= 0 { close(lock) }
-    }
-
-    /// A descriptor that holds a folder's lock; nil where another has it.
-    private static func locked(_ path: String) -> Int32? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            return nil
+        while true {
+            let path = "\(parent)/\(Self.prefix)\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+            try ExportManifest.makeFolder(path)
+            // A process of another container may have swept it before the lock was there.
+            guard let lock = try? FolderLock(path), lock.isThere else { continue }
+            (self.path, self.lock) = (path, lock)
+            return
         }
-        return descriptor
     }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
 
     private static let prefix = "dyad-scratch-"
 
@@ -48,9 +38,8 @@ final class ScratchFolder {
                 UInt64(parts[1]) != nil, kill(process, 0) != 0, errno == ESRCH
             else { continue }
             let path = "\(parent)/\(name)"
-            guard let lock = locked(path) else { continue }
-            try? FileManager.default.removeItem(atPath: path)
-            close(lock)
+            guard let lock = try? FolderLock(path) else { continue }
+            withExtendedLifetime(lock) { try? FileManager.default.removeItem(atPath: path) }
         }
     }
 }

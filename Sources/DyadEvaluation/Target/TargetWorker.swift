@@ -154,7 +154,7 @@ final class TargetWorker {
         let reply = try ask([("do", .string("run")), ("inputs", .object(given)), ("outputs", .object(wanted))])
         var result: [String: [UInt8]] = [:]
         for (index, output) in outputs.enumerated() {
-            let file = try MappedFile("\(folder)/output-\(index)")
+            let file = try FileBytes("\(folder)/output-\(index)")
             result[output] = withExtendedLifetime(file) { Array(file.bytes) }
         }
         return (result, reply["seconds"]?.double ?? 0)

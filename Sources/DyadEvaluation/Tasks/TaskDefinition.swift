@@ -96,9 +96,9 @@ public struct TaskDefinition: Sendable {
         return rows
     }
 
-    private func open(_ path: String) throws(DyadError) -> MappedFile {
+    private func open(_ path: String) throws(DyadError) -> FileBytes {
         do {
-            return try MappedFile(path)
+            return try FileBytes(path)
         } catch {
             throw DyadError(
                 error.reason, file: path, found: error.found, expected: "the rows of \(name)",

@@ -104,7 +104,7 @@ extension CoreMLExporter {
     }
 
     private static func compare(_ expected: CoreMLModel, with path: String) throws(DyadError) {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         let found: CoreMLModel
         do {
             found = try CoreMLModel(serializedBytes: withExtendedLifetime(file) { Data(file.bytes) })
@@ -142,7 +142,7 @@ extension CoreMLExporter {
 
 extension CoreMLBlob {
     fileprivate func compare(with path: String) throws(DyadError) {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         guard file.count == count else {
             throw CoreMLExporter.mismatch(path, "weights", "\(file.count) bytes instead of \(count)")
         }

@@ -40,7 +40,7 @@ public struct GGUFExporter: Exporter {
         for operation in program.graph.operations { tensors += try writer.tensors(of: operation) }
         let metadata = try metadata(program, layout, tensors, source)
         try GGUFWriter.write(path, metadata: metadata, tensors: tensors)
-        let bytes = try MappedFile(path).count
+        let bytes = try RandomAccessFile(path).count
         return ExportReport(graphs: [], files: [(path.split(separator: "/").last.map(String.init) ?? path, bytes)])
     }
 

@@ -56,7 +56,7 @@ extension LiteRTExporter {
             let expected = try LiteRTWriter.file(
                 of: graph, named: piece.file, metadata: manifest.source.metadata(manifest.target, piece.shape))
             let path = "\(folder)/\(piece.file)"
-            let found = try MappedFile(path)
+            let found = try FileBytes(path)
             try withExtendedLifetime(found) { () throws(DyadError) in try compare(expected, found.bytes, path) }
             count += entry.encodings
         }

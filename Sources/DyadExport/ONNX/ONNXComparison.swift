@@ -16,7 +16,7 @@ extension ONNXExporter {
         -> Int
     {
         let weightPath = "\(folder)/\(weightFile)"
-        let found = try MappedFile(weightPath)
+        let found = try RandomAccessFile(weightPath)
         var count = 0
         var weights = WeightFile()
         var encodings = ExportEncodings()
@@ -37,7 +37,7 @@ extension ONNXExporter {
     }
 
     private static func read(_ path: String) throws(DyadError) -> ONNXModel {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         do {
             return try ONNXModel(serializedBytes: withExtendedLifetime(file) { Data(file.bytes) })
         } catch {
@@ -176,7 +176,7 @@ struct ONNXComparison {
     }
 
     /// The bytes of the weight file, constant by constant.
-    func compareWeights(of graph: StaticGraph, in file: MappedFile, _ path: String) throws(DyadError) {
+    func compareWeights(of graph: StaticGraph, in file: RandomAccessFile, _ path: String) throws(DyadError) {
         let constants = Dictionary(
             graph.values.compactMap { value in value.constant.map { (value.name, $0) } }, uniquingKeysWith: { $1 })
         for tensor in expected.initializer where tensor.dataLocation == .external {
@@ -185,10 +185,11 @@ struct ONNXComparison {
             guard let offset = entries["offset"].flatMap(Int.init), let length = entries["length"].flatMap(Int.init),
                 offset >= 0, length >= 0, length <= file.count, offset <= file.count - length
             else { throw mismatch(name, "\(file.count) bytes in \(path)", "all of the \(part)") }
-            let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[offset..<offset + length])
-            let isEqual =
-                constants[tensor.name].map { data in data.withUnsafeBytes { $0.elementsEqual(bytes) } }
-                ?? Self.equalsEncoding(bytes, of: graph, name, part)
+            let stored = try file.bytes(offset..<offset + length)
+            let isEqual = withExtendedLifetime(stored) {
+                constants[tensor.name].map { data in data.withUnsafeBytes { $0.elementsEqual(stored.bytes) } }
+                    ?? Self.equalsEncoding(stored.bytes, of: graph, name, part)
+            }
             guard isEqual else { throw mismatch(name, "another \(part) in \(path)", "the program's") }
         }
     }

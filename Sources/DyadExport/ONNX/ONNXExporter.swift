@@ -47,7 +47,8 @@ public struct ONNXExporter: Exporter {
         _ pieces: [ExportPiece], of program: IntegerProgram, from source: ExportSource, to path: String,
         observing: (StaticGraph) -> [Int] = { _ in [] }
     ) throws(DyadError) -> ExportReport {
-        try ExportManifest.begin(path)
+        let lock = try ExportManifest.begin(path)
+        defer { withExtendedLifetime(lock) {} }
         var weights = WeightFile()
         var report = ExportReport(graphs: [], files: [])
         var models: [(file: String, bytes: Data)] = []
@@ -81,7 +82,7 @@ public struct ONNXExporter: Exporter {
     ///
     /// - Throws: ``DyadError`` `missing`, or `malformed` for a model without one.
     public static func contextBinary(of path: String) throws(DyadError) -> [UInt8] {
-        let file = try MappedFile(path)
+        let file = try FileBytes(path)
         let bytes = withExtendedLifetime(file) { Data(file.bytes) }
         guard let model = try? ONNXModel(serializedBytes: bytes),
             let node = model.graph.node.first(where: { $0.opType == "EPContext" }),

@@ -8,8 +8,10 @@
 
 /// Writes a file so that its name holds either the whole new content or whatever it held before.
 ///
-/// The bytes go to `<name>.partial-<process>` in the same folder, are flushed to the disk, and the file is renamed.
-/// Whatever goes wrong, the partial file is removed; only a killed process leaves one behind.
+/// The bytes go to a ``PartialFile`` of this writer alone in the same folder, are flushed to the disk, and the file is renamed. Of two
+/// writers at a time, in whatever threads, processes or containers, both write a whole file, and the last to finish gives its name.
+/// The mode and, where that is allowed, the owner of a file that is replaced are kept; a new one has the mode that the umask leaves of 0666.
+/// Whatever goes wrong, the partial file is removed; what a killed process left goes with the next write of the same name.
 public enum AtomicFile {
     /// Writes a file through a sink.
     /// - Parameters:
@@ -20,51 +22,44 @@ public enum AtomicFile {
     public static func write(
         _ path: String, expectedBytes: Int? = nil, _ body: (FileSink) throws(DyadError) -> Void
     ) throws(DyadError) {
-        let target = try resolve(path)
-        let partial = "\(target).partial-\(getpid())"
-        unlink(partial)
-        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw cannotWrite(path, errno, expectedBytes) }
-        let sink = FileSink(descriptor: descriptor, path: path, expectedBytes: expectedBytes)
-        var isClosed = false
+        let (target, old) = try OutputTarget.resolve(path)
+        // Nobody may read meanwhile what they may not read afterwards.
+        let partial = try PartialFile(
+            of: target, named: path, mode: old == nil ? 0o666 : 0o600, expectedBytes: expectedBytes)
+        let sink = FileSink(descriptor: partial.descriptor, path: path, expectedBytes: expectedBytes)
         do throws(DyadError) {
             try body(sink)
             try sink.flush()
-            guard fsync(descriptor) == 0 else { throw cannotWrite(path, errno, expectedBytes ?? sink.count) }
-            isClosed = true
-            guard close(descriptor) == 0 else { throw cannotWrite(path, errno, expectedBytes ?? sink.count) }
-            guard rename(partial, target) == 0 else { throw cannotWrite(path, errno, expectedBytes ?? sink.count) }
+            func check(_ status: Int32) throws(DyadError) {
+                guard status == 0 else { throw cannotWrite(path, errno, expectedBytes ?? sink.count) }
+            }
+            if let old {
+                // The owner first: changing it may take away bits of the mode. Only root may; others keep what they have.
+                if fchown(partial.descriptor, old.st_uid, old.st_gid) != 0 {
+                    _ = fchown(partial.descriptor, uid_t.max, old.st_gid)
+                }
+                try check(fchmod(partial.descriptor, old.st_mode & 0o7777))
+            }
+            try check(fsync(partial.descriptor))
+            try check(rename(partial.path, target))
         } catch {
-            if !isClosed { close(descriptor) }
-            unlink(partial)
+            partial.remove()
             throw error
         }
+        partial.close()
         flushFolder(of: target)
+    }
+
+    /// Checks that a file could be written, before hours of work; leaves whatever is there alone.
+    /// - Throws: ``DyadError`` with reason `cannotWrite`.
+    public static func checkWritable(_ path: String) throws(DyadError) {
+        let (target, _) = try OutputTarget.resolve(path)
+        try PartialFile(of: target, named: path, mode: 0o600, expectedBytes: nil).remove()
     }
 
     /// Writes a whole text; see ``write(_:expectedBytes:_:)``.
     public static func write(_ path: String, text: String) throws(DyadError) {
         try write(path, expectedBytes: text.utf8.count) { (sink) throws(DyadError) in try sink.write(text) }
-    }
-
-    /// The name to rename to: renaming over a link would replace the link, and over a device the device.
-    private static func resolve(_ path: String) throws(DyadError) -> String {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return path }
-        var target = path
-        if status.st_mode & S_IFMT == S_IFLNK {
-            guard let real = realpath(path, nil) else { throw cannotWrite(path, errno, nil) }
-            defer { free(real) }
-            target = String(cString: real)
-            guard stat(target, &status) == 0 else { throw cannotWrite(path, errno, nil) }
-        }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            let isFolder = status.st_mode & S_IFMT == S_IFDIR
-            throw DyadError(
-                .cannotWrite, file: path, found: isFolder ? "a folder of that name" : "a device or pipe of that name",
-                expected: "a regular file or none", remedy: "Name another file.")
-        }
-        return target
     }
 
     /// Makes the new name itself durable. The content is safe already, so a failure here is none.
@@ -82,6 +77,7 @@ public enum AtomicFile {
             case ENOSPC, EDQUOT, EFBIG: "Free some space or write to another disk."
             case EACCES, EPERM, EROFS: "Write to a folder you may write to."
             case ENOENT, ENOTDIR: "Create the folder first."
+            case ENAMETOOLONG: "Choose a shorter name."
             default: "Write somewhere else."
             }
         return DyadError(
@@ -142,18 +138,39 @@ public final class FileSink {
         var rest = bytes[...]
         while !rest.isEmpty {
             let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
-            #if canImport(Darwin)
-                let written = Darwin.write(descriptor, piece.baseAddress, piece.count)
-            #elseif canImport(Glibc)
-                let written = Glibc.write(descriptor, piece.baseAddress, piece.count)
-            #else
-                let written = Musl.write(descriptor, piece.baseAddress, piece.count)
-            #endif
+            let (written, code) = Self.write(descriptor, piece)
             if written > 0 {
                 rest = rest.dropFirst(written)
-            } else if errno != EINTR {
-                throw AtomicFile.cannotWrite(path, errno, expectedBytes ?? count + bytes.count)
+            } else if code != EINTR {
+                throw AtomicFile.cannotWrite(path, code, expectedBytes ?? count + bytes.count)
             }
         }
+    }
+
+    /// Writes what fits; the number of bytes, and errno where it is not positive.
+    ///
+    /// Beyond the limit for files (ulimit -f) the system sends a signal that ends the process. It goes to the thread that writes, which
+    /// holds it back and takes it, so that the error is an error.
+    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> (count: Int, code: Int32) {
+        var (signals, before, pending) = (sigset_t(), sigset_t(), sigset_t())
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGXFSZ)
+        pthread_sigmask(SIG_BLOCK, &signals, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        #if canImport(Darwin)
+            let written = Darwin.write(descriptor, bytes.baseAddress, bytes.count)
+        #elseif canImport(Glibc)
+            let written = Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+        #else
+            let written = Musl.write(descriptor, bytes.baseAddress, bytes.count)
+        #endif
+        let code = errno
+        if written < 0, code == EFBIG, sigismember(&before, SIGXFSZ) == 0, sigpending(&pending) == 0,
+            sigismember(&pending, SIGXFSZ) == 1
+        {
+            var taken: Int32 = 0
+            sigwait(&signals, &taken)
+        }
+        return (written, code)
     }
 }

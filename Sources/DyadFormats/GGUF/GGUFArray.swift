@@ -7,38 +7,43 @@ public struct GGUFArray: Sendable {
     public let count: Int
     private let storage: Storage
 
-    private enum Storage: Sendable {
-        case mapped(MappedFile, Range<Int>, subject: String)
-        case owned([UInt8])
+    /// Where the elements are, behind one reference so that a ``GGUFValue`` stays small.
+    private final class Storage: Sendable {
+        let file: RandomAccessFile
+        let range: Range<Int>
+        let subject: String
+
+        init(_ file: RandomAccessFile, _ range: Range<Int>, _ subject: String) {
+            (self.file, self.range, self.subject) = (file, range, subject)
+        }
     }
 
-    init(_ elementType: GGUFValueType, count: Int, in mapped: MappedFile, _ range: Range<Int>, subject: String) {
+    init(_ elementType: GGUFValueType, count: Int, in file: RandomAccessFile, _ range: Range<Int>, subject: String) {
         self.elementType = elementType
         self.count = count
-        storage = .mapped(mapped, range, subject: subject)
+        storage = Storage(file, range, subject)
     }
 
-    /// An array of strings, for writing.
-    public init(strings: [String]) {
-        elementType = .string
-        count = strings.count
+    private init(_ elementType: GGUFValueType, count: Int, _ bytes: [UInt8]) throws(DyadError) {
+        let file = try RandomAccessFile(path: "an array in memory", bytes: bytes)
+        self.init(elementType, count: count, in: file, 0..<bytes.count, subject: "array")
+    }
+
+    /// An array of strings, for writing. Throws `failed` without memory.
+    public init(strings: [String]) throws(DyadError) {
         var bytes: [UInt8] = []
         for string in strings { GGUFWriter.append(string, to: &bytes) }
-        storage = .owned(bytes)
+        try self.init(.string, count: strings.count, bytes)
     }
 
-    /// An array of 32-bit integers, for writing.
-    public init(int32 values: [Int32]) {
-        elementType = .int32
-        count = values.count
-        storage = .owned(values.withUnsafeBytes { Array($0) })
+    /// An array of 32-bit integers, for writing. Throws `failed` without memory.
+    public init(int32 values: [Int32]) throws(DyadError) {
+        try self.init(.int32, count: values.count, values.withUnsafeBytes { Array($0) })
     }
 
-    /// An array of binary32 numbers, for writing.
-    public init(float32 values: [Float]) {
-        elementType = .float32
-        count = values.count
-        storage = .owned(values.withUnsafeBytes { Array($0) })
+    /// An array of binary32 numbers, for writing. Throws `failed` without memory.
+    public init(float32 values: [Float]) throws(DyadError) {
+        try self.init(.float32, count: values.count, values.withUnsafeBytes { Array($0) })
     }
 
     /// Decodes the elements. Linear.
@@ -46,7 +51,7 @@ public struct GGUFArray: Sendable {
     public func values() throws(DyadError) -> [GGUFValue] {
         try read { (cursor, subject) throws(DyadError) in
             var values: [GGUFValue] = []
-            values.reserveCapacity(count)  // Safe: every element takes at least a byte of the checked extent.
+            values.reserveCapacity(count)  // At most elementLimit, each with a byte in the file.
             for _ in 0..<count { values.append(try cursor.value(elementType, subject: subject)) }
             return values
         }
@@ -67,58 +72,46 @@ public struct GGUFArray: Sendable {
     /// Decodes an array of integers of any type. Linear.
     /// - Throws: ``DyadError`` `malformed` if an element is none or does not fit `Int`.
     public func integers() throws(DyadError) -> [Int] {
-        var integers: [Int] = []
-        for value in try values() {
-            guard let integer = value.integer else { throw wrongType("integers") }
-            integers.append(integer)
+        try read { (cursor, subject) throws(DyadError) in
+            var integers: [Int] = []
+            integers.reserveCapacity(count)
+            for _ in 0..<count {
+                guard let integer = try cursor.value(elementType, subject: subject).integer else {
+                    throw wrongType("integers")
+                }
+                integers.append(integer)
+            }
+            return integers
         }
-        return integers
     }
 
     /// Decodes an array of numbers of any type. Linear.
     /// - Throws: ``DyadError`` `malformed` if an element is none.
     public func floats() throws(DyadError) -> [Float] {
-        var floats: [Float] = []
-        for value in try values() {
-            guard let double = value.double else { throw wrongType("numbers") }
-            floats.append(Float(double))
+        try read { (cursor, subject) throws(DyadError) in
+            var floats: [Float] = []
+            floats.reserveCapacity(count)
+            for _ in 0..<count {
+                guard let double = try cursor.value(elementType, subject: subject).double else {
+                    throw wrongType("numbers")
+                }
+                floats.append(Float(double))
+            }
+            return floats
         }
-        return floats
     }
 
     private func wrongType(_ expected: String) -> DyadError {
-        var place: (file: String?, subject: String?) = (nil, nil)
-        if case .mapped(let mapped, _, let subject) = storage { place = (mapped.path, subject) }
-        return DyadError(
-            .malformed, file: place.file, subject: place.subject, found: "an array of \(elementType)",
+        DyadError(
+            .malformed, file: storage.file.path, subject: storage.subject, found: "an array of \(elementType)",
             expected: "an array of \(expected)", remedy: "Convert the model again.")
     }
 
     /// The elements as they stand in a file.
-    func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(DyadError) -> R) throws(DyadError) -> R {
-        switch storage {
-        case .mapped(let mapped, let range, _):
-            let result = try body(UnsafeRawBufferPointer(rebasing: mapped.bytes[range]))
-            return withExtendedLifetime(mapped) { result }
-        case .owned(let bytes):
-            return try bytes.withUnsafeBufferPointer { (buffer) throws(DyadError) in
-                try body(UnsafeRawBufferPointer(buffer))
-            }
-        }
-    }
+    func bytes() throws(DyadError) -> FileBytes { try storage.file.bytes(storage.range) }
 
     private func read<R>(_ body: (inout GGUFCursor, String) throws(DyadError) -> R) throws(DyadError) -> R {
-        switch storage {
-        case .mapped(let mapped, let range, let subject):
-            var cursor = GGUFCursor(bytes: mapped.bytes, position: range.lowerBound, file: mapped.path, mapped: mapped)
-            let result = try body(&cursor, subject)
-            return withExtendedLifetime(mapped) { result }
-        case .owned(let bytes):
-            return try bytes.withUnsafeBufferPointer { (buffer) throws(DyadError) in
-                var cursor = GGUFCursor(
-                    bytes: UnsafeRawBufferPointer(buffer), position: 0, file: nil, mapped: nil)
-                return try body(&cursor, "array")
-            }
-        }
+        var cursor = try GGUFCursor(storage.file, position: storage.range.lowerBound)
+        return try body(&cursor, storage.subject)
     }
 }

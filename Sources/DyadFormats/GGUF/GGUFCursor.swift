@@ -1,35 +1,63 @@
-/// Reads the parts of a GGUF file one after another, never beyond its end.
+/// Reads the parts of a GGUF file one after another, never beyond its end, through a window that moves along.
 struct GGUFCursor {
-    let bytes: UnsafeRawBufferPointer
+    let file: RandomAccessFile
     var position: Int
-    let file: String?
-    /// The file that arrays refer to; nil for arrays made in memory, whose elements are scalars or strings.
-    let mapped: MappedFile?
+    private var window: FileBytes
+    private var windowStart = 0
 
     /// Arrays of arrays are legal; nobody writes deeper ones than this.
     static let nestingLimit = 4
+    /// The most elements of an array, many times those of the largest vocabulary: a file that is mostly holes may claim any number.
+    static let elementLimit = 1 << 24
+    /// The longest text, in bytes: chat templates have thousands.
+    static let stringLimit = 64 << 20
+    private static let windowSize = 1 << 18
 
-    var remaining: Int { bytes.count - position }
+    init(_ file: RandomAccessFile, position: Int = 0) throws(DyadError) {
+        self.file = file
+        self.position = position
+        window = try FileBytes(path: file.path, copying: [])
+    }
 
-    func failure(_ subject: String, _ found: String, _ expected: String, _ reason: DyadError.Reason = .malformed)
-        -> DyadError
+    var remaining: Int { file.count - position }
+
+    /// Runs `body` on the next bytes, of which there are so many left, and steps over them.
+    private mutating func next<Result>(_ size: Int, _ body: (UnsafeRawBufferPointer) -> Result) throws(DyadError)
+        -> Result
     {
+        if position < windowStart || position + size > windowStart + window.count {
+            windowStart = position
+            window = try file.bytes(position..<position + min(remaining, max(size, Self.windowSize)))
+        }
+        let start = position - windowStart
+        defer { position += size }
+        return withExtendedLifetime(window) {
+            body(UnsafeRawBufferPointer(rebasing: window.bytes[start..<start + size]))
+        }
+    }
+
+    func failure(
+        _ subject: String, _ found: String, _ expected: String, _ reason: DyadError.Reason = .malformed,
+        remedy: String? = nil
+    ) -> DyadError {
         DyadError(
-            reason, file: file, subject: subject, found: found, expected: expected,
-            remedy: reason == .unsupported
-                ? "Convert the model to a type that Dyad reads."
-                : "The file is damaged or incomplete: download or convert it again.")
+            reason, file: file.path, subject: subject, found: found, expected: expected,
+            remedy: remedy
+                ?? (reason == .unsupported
+                    ? "Convert the model to a type that Dyad reads."
+                    : "The file contradicts itself: convert the model again."))
     }
 
     private func ended(_ subject: String, _ needed: String) -> DyadError {
-        failure(subject, "\(remaining) bytes left at byte \(position)", needed)
+        failure(
+            subject, "\(remaining) bytes left at byte \(position)", needed,
+            remedy: "The file is incomplete: download or convert it again.")
     }
 
     mutating func number<Number: BitwiseCopyable>(_ type: Number.Type, subject: String) throws(DyadError) -> Number {
         let size = MemoryLayout<Number>.size
         guard remaining >= size else { throw ended(subject, "\(size) bytes") }
-        defer { position += size }
-        return bytes.loadUnaligned(fromByteOffset: position, as: Number.self)
+        return try next(size) { $0.loadUnaligned(as: Number.self) }
     }
 
     /// A 64-bit count that cannot exceed the bytes that are left, `each` at least for one.
@@ -43,10 +71,14 @@ struct GGUFCursor {
 
     mutating func string(subject: String) throws(DyadError) -> String {
         let length = try count(subject: subject)
-        let text = UnsafeRawBufferPointer(rebasing: bytes[position..<position + length])
-        let string = text.withMemoryRebound(to: UInt8.self) { String(validating: $0, as: UTF8.self) }
-        guard let string else { throw failure(subject, "text that is not UTF-8 at byte \(position)", "UTF-8") }
-        position += length
+        guard length <= Self.stringLimit else {
+            throw failure(subject, "a text of \(length) bytes", "at most \(Self.stringLimit)", .unsupported)
+        }
+        let start = position
+        let string = try next(length) { text in
+            text.withMemoryRebound(to: UInt8.self) { String(validating: $0, as: UTF8.self) }
+        }
+        guard let string else { throw failure(subject, "text that is not UTF-8 at byte \(start)", "UTF-8") }
         return string
     }
 
@@ -88,11 +120,14 @@ struct GGUFCursor {
 
     /// Checks the extent of an array and steps over it.
     private mutating func array(subject: String, depth: Int) throws(DyadError) -> GGUFArray {
-        guard depth < Self.nestingLimit, let mapped else {
+        guard depth < Self.nestingLimit else {
             throw failure(subject, "arrays nested deeper than \(Self.nestingLimit)", "less nesting", .unsupported)
         }
         let type = try valueType(subject: subject)
         let count = try count(each: type.byteCount ?? 8, subject: subject)
+        guard count <= Self.elementLimit else {
+            throw failure(subject, "an array of \(count) elements", "at most \(Self.elementLimit)", .unsupported)
+        }
         let start = position
         if let size = type.byteCount {
             position += count * size
@@ -101,6 +136,6 @@ struct GGUFCursor {
         } else {
             for _ in 0..<count { _ = try array(subject: subject, depth: depth + 1) }
         }
-        return GGUFArray(type, count: count, in: mapped, start..<position, subject: subject)
+        return GGUFArray(type, count: count, in: file, start..<position, subject: subject)
     }
 }

@@ -1,21 +1,21 @@
-/// A memory-mapped GGUF file (version 2 or 3, little-endian), checked in full when it is opened: every value of the
+/// A GGUF file (version 2 or 3, little-endian), checked in full when it is opened: every value of the
 /// metadata and the bytes of every tensor lie within the file.
 ///
 /// Format: github.com/ggml-org/ggml/blob/master/docs/gguf.md
 public struct GGUFFile: Sendable {
-    /// The mapped file.
-    public let mapped: MappedFile
+    /// The open file.
+    public let file: RandomAccessFile
     /// The version of the format.
     public let version: Int
     /// The metadata in order.
     public let metadata: [(key: String, value: GGUFValue)]
     /// The names of the tensors in order.
     public let names: [String]
-    private let values: [ExactString: GGUFValue]
+    /// Positions in ``metadata`` by key.
+    private let positions: [ExactString: Int]
     private let records: [ExactString: Record]
 
     struct Record: Sendable {
-        let name: String
         let type: GGUFTensorType
         /// Outermost dimension first; the file has them the other way round.
         let shape: [Int]
@@ -27,39 +27,45 @@ public struct GGUFFile: Sendable {
     /// The most dimensions a tensor has.
     static let dimensionLimit = 4
 
-    /// Maps and checks a file; see ``init(_:)-(MappedFile)``.
+    /// Opens and checks a file; see ``init(_:)-(RandomAccessFile)``.
     public init(path: String) throws(DyadError) {
-        try self.init(try MappedFile(path))
+        try self.init(try RandomAccessFile(path))
     }
 
-    /// Checks a mapped file. Linear in its metadata; tensors are not touched.
+    /// Checks a file. Linear in its metadata; tensors are not read.
     /// - Throws: ``DyadError``: `malformed`; `unsupported` for another version or a tensor type Dyad does not know.
-    public init(_ mapped: MappedFile) throws(DyadError) {
-        self.mapped = mapped
-        var cursor = GGUFCursor(bytes: mapped.bytes, position: 0, file: mapped.path, mapped: mapped)
+    public init(_ file: RandomAccessFile) throws(DyadError) {
+        self.file = file
+        var cursor = try GGUFCursor(file)
         version = try Self.version(&cursor)
         let tensorCount = try cursor.count(subject: "tensor count")
         let valueCount = try cursor.count(subject: "metadata count")
         var metadata: [(key: String, value: GGUFValue)] = []
-        var values: [ExactString: GGUFValue] = [:]
+        var positions: [ExactString: Int] = [:]
         for index in 0..<valueCount {
             let key = try cursor.name(subject: "metadata key \(index)")
             let value = try cursor.value(try cursor.valueType(subject: key), subject: key)
-            guard values.updateValue(value, forKey: ExactString(key)) == nil else {
+            guard positions.updateValue(index, forKey: ExactString(key)) == nil else {
                 throw cursor.failure(key, "the key twice", "every key once")
             }
             metadata.append((key, value))
         }
-        var records: [Record] = []
-        for index in 0..<tensorCount { records.append(try Self.record(&cursor, index)) }
-        let placed = try Self.place(records, after: cursor, alignment: try Self.alignment(values, cursor))
+        var (names, records): ([String], [Record]) = ([], [])
+        for index in 0..<tensorCount {
+            let name = try cursor.name(subject: "name of tensor \(index)")
+            names.append(name)
+            records.append(try Self.record(&cursor, name))
+        }
+        let alignment = try Self.alignment(
+            positions[ExactString("general.alignment")].map { metadata[$0].value }, cursor)
+        try Self.place(&records, names, after: cursor, alignment: alignment)
         self.metadata = metadata
-        self.values = values
-        names = placed.map { $0.name }
+        self.positions = positions
+        self.names = names
         var table: [ExactString: Record] = [:]
-        for record in placed {
-            guard table.updateValue(record, forKey: ExactString(record.name)) == nil else {
-                throw cursor.failure(record.name, "the tensor's name twice", "every name once")
+        for (name, record) in zip(names, records) {
+            guard table.updateValue(record, forKey: ExactString(name)) == nil else {
+                throw cursor.failure(name, "the tensor's name twice", "every name once")
             }
         }
         self.records = table
@@ -76,17 +82,16 @@ public struct GGUFFile: Sendable {
         return Int(version)
     }
 
-    private static func alignment(_ values: [ExactString: GGUFValue], _ cursor: GGUFCursor) throws(DyadError) -> Int {
-        let key = "general.alignment"
-        guard let value = values[ExactString(key)] else { return 32 }
+    private static func alignment(_ value: GGUFValue?, _ cursor: GGUFCursor) throws(DyadError) -> Int {
+        guard let value else { return 32 }
         guard let alignment = value.integer, alignment > 0, alignment <= 1 << 20, alignment.nonzeroBitCount == 1 else {
-            throw cursor.failure(key, "\(value)", "a power of two up to 2^20")
+            throw cursor.failure(
+                "general.alignment", value.integer.map { "\($0)" } ?? "\(value.type)", "a power of two up to 2^20")
         }
         return alignment
     }
 
-    private static func record(_ cursor: inout GGUFCursor, _ index: Int) throws(DyadError) -> Record {
-        let name = try cursor.name(subject: "name of tensor \(index)")
+    private static func record(_ cursor: inout GGUFCursor, _ name: String) throws(DyadError) -> Record {
         let dimensions = try cursor.number(UInt32.self, subject: name)
         guard dimensions <= dimensionLimit else {
             throw cursor.failure(name, "\(dimensions) dimensions", "at most \(dimensionLimit)")
@@ -112,44 +117,45 @@ public struct GGUFFile: Sendable {
         guard let offset = Int(exactly: offset) else {
             throw cursor.failure(name, "the offset \(offset)", "one below 2^63")
         }
-        return Record(name: name, type: type, shape: shape, bytes: bytes, offset: offset)
+        return Record(type: type, shape: shape, bytes: bytes, offset: offset)
     }
 
     /// Moves offsets to the start of the file and checks alignment, bounds and overlap.
-    private static func place(_ records: [Record], after cursor: GGUFCursor, alignment: Int) throws(DyadError)
-        -> [Record]
-    {
+    private static func place(
+        _ records: inout [Record], _ names: [String], after cursor: GGUFCursor, alignment: Int
+    ) throws(DyadError) {
         let start = (cursor.position + alignment - 1) & -alignment
-        var placed = records
-        for index in placed.indices {
-            let record = placed[index]
+        for index in records.indices {
+            let record = records[index]
             guard record.offset % alignment == 0 else {
-                throw cursor.failure(record.name, "the offset \(record.offset)", "a multiple of \(alignment)")
+                throw cursor.failure(names[index], "the offset \(record.offset)", "a multiple of \(alignment)")
             }
             let (begin, first) = record.offset.addingReportingOverflow(start)
             let (end, second) = begin.addingReportingOverflow(record.bytes)
-            guard !first, !second, end <= cursor.bytes.count else {
+            guard !first, !second, end <= cursor.file.count else {
                 throw cursor.failure(
-                    record.name, "\(record.bytes) bytes of data at offset \(record.offset)",
-                    "them within the \(max(0, cursor.bytes.count - start)) bytes of data")
+                    names[index], "\(record.bytes) bytes of data at offset \(record.offset)",
+                    "them within the \(max(0, cursor.file.count - start)) bytes of data",
+                    remedy: "The file is incomplete: download or convert it again.")
             }
-            placed[index].offset = begin
+            records[index].offset = begin
         }
         var position = start
-        let ordered = placed.filter { $0.bytes > 0 }.sorted { $0.offset < $1.offset }
-        for record in ordered {
-            guard record.offset >= position else {
-                throw cursor.failure(record.name, "data that overlaps another tensor's", "data of its own")
-            }
-            position = record.offset + record.bytes
+        let ordered = records.indices.filter { records[$0].bytes > 0 }.sorted {
+            records[$0].offset < records[$1].offset
         }
-        return placed
+        for index in ordered {
+            guard records[index].offset >= position else {
+                throw cursor.failure(names[index], "data that overlaps another tensor's", "data of its own")
+            }
+            position = records[index].offset + records[index].bytes
+        }
     }
 }
 
 extension GGUFFile {
     /// The value of a key, if it is there. Constant time.
-    public func value(_ key: String) -> GGUFValue? { values[ExactString(key)] }
+    public func value(_ key: String) -> GGUFValue? { positions[ExactString(key)].map { metadata[$0].value } }
 
     /// The integer of a key, nil if it is not there. Throws `malformed` if it is no integer in `range`.
     public func integer(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max) throws(DyadError) -> Int? {
@@ -192,7 +198,7 @@ extension GGUFFile {
     private func wrong(_ key: String, _ value: GGUFValue, _ expected: String) -> DyadError {
         let number = value.double.map { " \($0)" } ?? ""
         return DyadError(
-            .malformed, file: mapped.path, subject: key, found: "\(value.type)\(number)", expected: expected,
+            .malformed, file: file.path, subject: key, found: "\(value.type)\(number)", expected: expected,
             remedy: "Convert the model again.")
     }
 
@@ -204,40 +210,36 @@ extension GGUFFile {
     public func tensor(_ name: String) throws(DyadError) -> GGUFTensor {
         guard let record = records[ExactString(name)] else {
             throw DyadError(
-                .malformed, file: mapped.path, subject: name, found: "no tensor of this name",
+                .malformed, file: file.path, subject: name, found: "no tensor of this name",
                 expected: "one among the \(names.count) of the file", remedy: "Check that the file is complete.")
         }
         return GGUFTensor(
-            name: record.name, type: record.type, shape: record.shape,
-            bytes: UnsafeRawBufferPointer(rebasing: mapped.bytes[record.offset..<record.offset + record.bytes]),
-            owner: mapped)
+            name: name, type: record.type, shape: record.shape, file: file,
+            range: record.offset..<record.offset + record.bytes)
     }
 }
 
-/// A tensor of a GGUF file: its description and its bytes, which stay mapped as long as it lives.
-public struct GGUFTensor: @unchecked Sendable {
-    // Unchecked: the pointer is to read-only memory that `owner` keeps mapped.
-
+/// A tensor of a GGUF file: its description and where its bytes are. Nothing is read before it is asked for.
+public struct GGUFTensor: Sendable {
     /// The name in the file.
     public let name: String
     /// The type of the elements.
     public let type: GGUFTensorType
     /// The dimensions, outermost first (the file has them the other way round).
     public let shape: [Int]
-    /// The blocks, row-major. Aligned to the file's alignment, 32 unless it says otherwise.
-    public let bytes: UnsafeRawBufferPointer
-    /// The file; hold it (or this tensor) while using ``bytes``.
-    public let owner: MappedFile
+    /// The file.
+    public let file: RandomAccessFile
+    /// Where the blocks are in it, row-major.
+    public let range: Range<Int>
 
     /// The number of elements.
-    public var count: Int { bytes.count / type.blockBytes * type.blockSize }
+    public var count: Int { range.count / type.blockBytes * type.blockSize }
+
+    /// A copy of the blocks as they are stored. Linear; allocates it.
+    /// - Throws: ``DyadError`` `failed` when the file shrank or changed, cannot be read, or there is no memory.
+    public func bytes() throws(DyadError) -> FileBytes { try file.bytes(range) }
 
     /// The elements as `Float`, row-major. Linear; allocates the result.
-    public func floats() -> [Float] {
-        let floats = [Float](unsafeUninitializedCapacity: count) { output, filled in
-            type.dequantize(bytes, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
-            filled = count
-        }
-        return withExtendedLifetime(owner) { floats }
-    }
+    /// - Throws: as ``bytes()``.
+    public func floats() throws(DyadError) -> [Float] { try type.floats(of: file, range, count: count) }
 }

@@ -110,8 +110,8 @@ public enum GGUFWriter {
         case .array(let array):
             append(array.elementType.rawValue, to: &bytes)
             append(UInt64(array.count), to: &bytes)
-            let elements = try array.withBytes { Array($0) }
-            bytes.append(contentsOf: elements)
+            let elements = try array.bytes()
+            withExtendedLifetime(elements) { bytes.append(contentsOf: elements.bytes) }
         }
     }
 }

@@ -5,29 +5,37 @@ public struct JSONField: Sendable {
     public let value: JSONValue
     /// The file it is from.
     public let file: String?
-    /// The way from the root, as in `rope_scaling.factor` or `merges[3]`; empty at the root.
-    public let path: String
+    private let place: JSONPlace
 
     /// A root.
     public init(_ value: JSONValue, file: String?, path: String = "") {
+        self.init(value, file, JSONPlace(nil, .key(path)))
+    }
+
+    init(_ value: JSONValue, _ file: String?, _ place: JSONPlace) {
         self.value = value
         self.file = file
-        self.path = path
+        self.place = place
     }
+
+    /// The way from the root, as in `rope_scaling.factor` or `merges[3]`; empty at the root. Made when it is asked for.
+    public var path: String { place.text }
 
     /// The error for this field.
     public func failure(_ reason: DyadError.Reason, found: String, expected: String, remedy: String? = nil)
         -> DyadError
     {
-        DyadError(
+        let path = path
+        return DyadError(
             reason, file: file, subject: path.isEmpty ? "document" : path, found: found, expected: expected,
-            remedy: remedy ?? "Correct the file, or write or download it again.")
+            remedy: remedy ?? "Correct the file, or write it again.")
     }
 
     private func wrongKind(_ expected: String) -> DyadError {
         var found = value.kind
         switch value {
-        case .integer, .decimal, .bool: found = value.text()
+        case .integer, .bool: found = value.text()
+        case .decimal(let number) where number.literal.utf8.count <= 60: found = number.literal
         case .string(let text) where text.utf8.count <= 60: found = value.text()
         default: break
         }
@@ -35,7 +43,7 @@ public struct JSONField: Sendable {
     }
 
     private func child(_ value: JSONValue, _ key: String) -> JSONField {
-        JSONField(value, file: file, path: path.isEmpty ? key : "\(path).\(key)")
+        JSONField(value, file, JSONPlace(JSONPlace.Container(place), .key(key)))
     }
 
     /// The members. Throws `malformed` if this is no object.
@@ -58,15 +66,15 @@ public struct JSONField: Sendable {
         return child(member, key)
     }
 
-    /// The members of an object in order, each with its path. Throws `malformed` if this is no object.
-    public func members() throws(DyadError) -> [(key: String, field: JSONField)] {
-        try object().members.map { (key: $0, field: child($1, $0)) }
+    /// The members of an object in order, each with its path. Constant time. Throws `malformed` if this is no object.
+    public func members() throws(DyadError) -> JSONMembers {
+        JSONMembers(object: try object(), file: file, container: JSONPlace.Container(place))
     }
 
-    /// The elements of an array. Throws `malformed` if this is none.
-    public func elements() throws(DyadError) -> [JSONField] {
+    /// The elements of an array. Constant time. Throws `malformed` if this is none.
+    public func elements() throws(DyadError) -> JSONElements {
         guard case .array(let elements) = value else { throw wrongKind("an array") }
-        return elements.enumerated().map { JSONField($1, file: file, path: "\(path)[\($0)]") }
+        return JSONElements(values: elements, file: file, container: JSONPlace.Container(place))
     }
 
     /// The integer, which must be in `range`. Throws `malformed`. Accepts `1.0` and `1e3` for integers.

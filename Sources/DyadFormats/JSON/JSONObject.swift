@@ -1,16 +1,33 @@
 /// The members of a JSON object in their order, with look-up by key. Keys are compared byte by byte.
 public struct JSONObject: Sendable {
-    /// The keys in order.
-    public private(set) var keys: [String] = []
-    /// The values, parallel to ``keys``.
-    public private(set) var values: [JSONValue] = []
-    /// Positions by key; kept only for objects large enough for a linear search to be slower.
-    private var index: [ExactString: Int] = [:]
+    /// What an object holds, behind one reference so that a ``JSONValue`` stays small.
+    private final class Storage: @unchecked Sendable {
+        // Unchecked: changed only while one object alone refers to it.
+        var keys: [String] = []
+        var values: [JSONValue] = []
+        /// Positions by key; kept only for objects large enough for a linear search to be slower.
+        var index: [ExactString: Int] = [:]
+    }
+    private var storage = empty
 
+    private static let empty = Storage()
     private static let indexedFrom = 9
 
     /// An empty object.
     public init() {}
+
+    /// The keys in order.
+    public var keys: [String] { storage.keys }
+
+    /// The values, parallel to ``keys``.
+    public var values: [JSONValue] { storage.values }
+
+    private mutating func makeUnique() {
+        guard !isKnownUniquelyReferenced(&storage) else { return }
+        let copy = Storage()
+        (copy.keys, copy.values, copy.index) = (storage.keys, storage.values, storage.index)
+        storage = copy
+    }
 
     /// An object from members in order; traps on a key that occurs twice.
     public init(_ members: [(String, JSONValue)]) {
@@ -35,7 +52,8 @@ public struct JSONObject: Sendable {
         set {
             guard let newValue else { return remove(key) }
             if let position = position(of: key) {
-                values[position] = newValue
+                makeUnique()
+                storage.values[position] = newValue
             } else {
                 append(key, newValue)
             }
@@ -45,28 +63,25 @@ public struct JSONObject: Sendable {
     /// Appends a member; does nothing and returns false when the key is there already.
     @discardableResult
     public mutating func append(_ key: String, _ value: JSONValue) -> Bool {
-        if keys.count < Self.indexedFrom - 1 {
-            guard position(of: key) == nil else { return false }
-        } else {
-            if index.isEmpty {
-                for (position, key) in keys.enumerated() { index[ExactString(key)] = position }
+        guard position(of: key) == nil else { return false }
+        makeUnique()
+        if storage.keys.count >= Self.indexedFrom - 1 {
+            if storage.index.isEmpty {
+                for (position, key) in storage.keys.enumerated() { storage.index[ExactString(key)] = position }
             }
-            if let earlier = index.updateValue(keys.count, forKey: ExactString(key)) {
-                index[ExactString(key)] = earlier
-                return false
-            }
+            storage.index[ExactString(key)] = storage.keys.count
         }
-        keys.append(key)
-        values.append(value)
+        storage.keys.append(key)
+        storage.values.append(value)
         return true
     }
 
     private func position(of key: String) -> Int? {
-        if index.isEmpty {
+        if storage.index.isEmpty {
             let key = ExactString(key)
-            return keys.firstIndex { ExactString($0) == key }
+            return storage.keys.firstIndex { ExactString($0) == key }
         }
-        return index[ExactString(key)]
+        return storage.index[ExactString(key)]
     }
 
     private mutating func remove(_ key: String) {

@@ -4,7 +4,8 @@ extension JSONValue {
 
     /// Parses one JSON document (RFC 8259, UTF-8, no byte-order mark, nothing after it but white space).
     ///
-    /// A key that occurs twice in one object, a lone surrogate and nesting beyond ``depthLimit`` are errors.
+    /// A key that occurs twice in one object, a lone surrogate, nesting beyond ``depthLimit`` and a text whose values would take far
+    /// more memory than it has bytes (millions of tiny arrays) are errors.
     /// - Parameters:
     ///   - bytes: the text.
     ///   - file: the file it is from, for errors.
@@ -22,17 +23,36 @@ extension JSONValue {
     public static func parse(_ text: String, file: String? = nil, subject: String? = nil) throws(DyadError)
         -> JSONValue
     {
-        try Array(text.utf8).withUnsafeBufferPointer { (bytes) throws(DyadError) in
-            try parse(UnsafeRawBufferPointer(bytes), file: file, subject: subject)
+        var text = text
+        let result = text.withUTF8 { bytes in
+            Result { () throws(DyadError) in try parse(UnsafeRawBufferPointer(bytes), file: file, subject: subject) }
         }
+        return try result.get()
     }
 
-    /// Maps and parses a JSON file.
-    /// - Throws: ``DyadError``: `missing` or `malformed`.
+    /// The largest JSON file that is read, in bytes: many times the largest tokenizer.json.
+    public static let fileLimit = 256 << 20
+
+    /// Reads and parses a JSON file.
+    /// - Throws: ``DyadError``: `missing`, `malformed`, or `unsupported` beyond ``fileLimit``.
     public static func read(_ path: String) throws(DyadError) -> JSONValue {
-        let mapped = try MappedFile(path)
-        let value = try parse(mapped.bytes, file: path)
-        return withExtendedLifetime(mapped) { value }
+        let text = try FileBytes(path, limit: fileLimit)
+        let value = try parse(text.bytes, file: path)
+        return withExtendedLifetime(text) { value }
+    }
+
+    /// Parses a document that is one object and hands over its members one at a time, so that the whole is never in memory.
+    /// - Parameter body: takes a key and its value; returns whether the key is new.
+    /// - Throws: as ``parse(_:file:subject:)-(UnsafeRawBufferPointer,_,_)``, and what `body` throws.
+    static func parseMembers(
+        of bytes: UnsafeRawBufferPointer, file: String?, subject: String,
+        _ body: (String, JSONField) throws(DyadError) -> Bool
+    ) throws(DyadError) {
+        var parser = JSONParser(bytes: bytes, file: file, subject: subject)
+        let root = JSONPlace.Container(JSONPlace(nil, .key("")))
+        try parser.document { (key, value) throws(DyadError) in
+            try body(key, JSONField(value, file, JSONPlace(root, .key(key))))
+        }
     }
 }
 
@@ -42,24 +62,63 @@ struct JSONParser {
     let file: String?
     let subject: String?
     var position = 0
+    /// The memory that values may still take, in bytes.
+    private var allowance: Int
 
     init(bytes: UnsafeRawBufferPointer, file: String?, subject: String?) {
         self.bytes = bytes
         self.file = file
         self.subject = subject
+        allowance = Self.allowance(bytes.count)
     }
+
+    /// What ordinary documents take, with room to spare: a compact list of merges takes ten times its bytes, a header of tensors four
+    /// times. Only texts of a few bytes a value take more, and of those the first 64 MiB are free.
+    private static func allowance(_ bytes: Int) -> Int { (64 << 20) + 8 * bytes }
 
     mutating func document() throws(DyadError) -> JSONValue {
         let value = try value(depth: 0)
+        try end()
+        return value
+    }
+
+    /// A document that is an object, member by member.
+    mutating func document(_ body: (String, JSONValue) throws(DyadError) -> Bool) throws(DyadError) {
+        skipSpace()
+        guard next == UInt8(ascii: "{") else {
+            let other = try value(depth: 0)
+            throw JSONField(other, file: file).failure(.malformed, found: other.kind, expected: "an object")
+        }
+        try members(depth: 0) { (key, value, parser) throws(DyadError) in
+            // The value goes when the body returns.
+            parser.allowance = Self.allowance(parser.bytes.count)
+            return try body(key, value)
+        }
+        try end()
+    }
+
+    private mutating func end() throws(DyadError) {
         skipSpace()
         guard position == bytes.count else { throw failure(describeNext(), "nothing after the document") }
-        return value
+    }
+
+    /// Pays for memory before it is used.
+    private mutating func charge(_ bytes: Int) throws(DyadError) {
+        allowance -= bytes
+        guard allowance >= 0 else {
+            throw failure(
+                "values that take more than \(Self.allowance(self.bytes.count)) bytes of memory",
+                "at most that for a text of \(self.bytes.count) bytes")
+        }
     }
 
     private func failure(_ found: String, _ expected: String) -> DyadError {
         DyadError(
             .malformed, file: file, subject: (subject.map { $0 + ", " } ?? "") + "byte \(position)",
-            found: found, expected: expected, remedy: "The JSON is damaged: write or download the file again.")
+            found: found, expected: expected,
+            remedy: position < bytes.count
+                ? "Correct the JSON, or write the file again."
+                : "The JSON is incomplete: write or download the file again.")
     }
 
     /// The next byte, or 0, which is valid nowhere in JSON, at the end.
@@ -84,6 +143,7 @@ struct JSONParser {
         guard depth <= JSONValue.depthLimit else {
             throw failure("more than \(JSONValue.depthLimit) nested arrays and objects", "less nesting")
         }
+        try charge(Self.valueBytes)
         skipSpace()
         switch next {
         case UInt8(ascii: "\""): return .string(try string())
@@ -114,6 +174,7 @@ struct JSONParser {
             position += 1
             return elements
         }
+        try charge(Self.arrayBytes)
         while true {
             elements.append(try value(depth: depth + 1))
             if try !separator(closing: UInt8(ascii: "]")) { return elements }
@@ -121,27 +182,43 @@ struct JSONParser {
     }
 
     private mutating func object(depth: Int) throws(DyadError) -> JSONObject {
-        position += 1
         var object = JSONObject()
+        try members(depth: depth) { (key, value, _) throws(DyadError) in object.append(key, value) }
+        return object
+    }
+
+    /// The members of an object, from its bracket on; `body` says whether the key is new.
+    private mutating func members(
+        depth: Int, _ body: (String, JSONValue, inout JSONParser) throws(DyadError) -> Bool
+    ) throws(DyadError) {
+        position += 1
         skipSpace()
         if next == UInt8(ascii: "}") {
             position += 1
-            return object
+            return
         }
+        try charge(Self.objectBytes)
         while true {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw failure(describeNext(), "a key in quotes") }
+            try charge(Self.memberBytes)
             let key = try string()
             skipSpace()
             guard next == UInt8(ascii: ":") else { throw failure(describeNext(), "':' after the key \"\(key)\"") }
             position += 1
             let value = try value(depth: depth + 1)
-            guard object.append(key, value) else {
+            guard try body(key, value, &self) else {
                 throw failure("the key \"\(key)\" for the second time", "every key once")
             }
-            if try !separator(closing: UInt8(ascii: "}")) { return object }
+            if try !separator(closing: UInt8(ascii: "}")) { return }
         }
     }
+
+    // What values take, with the room that growing arrays leave.
+    private static let valueBytes = 36
+    private static let arrayBytes = 64
+    private static let objectBytes = 160
+    private static let memberBytes = 56
 
     /// Consumes a comma (true) or the closing bracket (false).
     private mutating func separator(closing: UInt8) throws(DyadError) -> Bool {
@@ -276,8 +353,10 @@ struct JSONParser {
         return value
     }
 
-    private func utf8(_ slice: Slice<UnsafeRawBufferPointer>) throws(DyadError) -> String {
+    private mutating func utf8(_ slice: Slice<UnsafeRawBufferPointer>) throws(DyadError) -> String {
         let raw = UnsafeRawBufferPointer(rebasing: slice)
+        // Up to 15 bytes stand in the string itself.
+        if raw.count > 15 { try charge(raw.count + 48) }
         let text = raw.withMemoryRebound(to: UInt8.self) { String(validating: $0, as: UTF8.self) }
         guard let text else { throw failure("a string that is not UTF-8", "UTF-8") }
         return text

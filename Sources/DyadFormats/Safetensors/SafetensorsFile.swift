@@ -1,5 +1,5 @@
-/// A memory-mapped safetensors file, checked in full when it is opened: header within bounds, every tensor's bytes
-/// as many as its shape says, no gap, no overlap, nothing after the last one.
+/// A safetensors file, checked in full when it is opened: header within bounds, every tensor's bytes as many as its
+/// shape says, no gap, no overlap, nothing after the last one.
 ///
 /// Format: 8 bytes little-endian header length, the header as a JSON object, the data
 /// (github.com/huggingface/safetensors).
@@ -7,8 +7,11 @@ public struct SafetensorsFile: Sendable {
     /// The largest header that is read, in bytes; the same limit as the reference implementation's.
     public static let headerLimit = 100_000_000
 
-    /// The mapped file.
-    public let mapped: MappedFile
+    /// The most dimensions a tensor has; the same limit as PyTorch's.
+    static let dimensionLimit = 64
+
+    /// The open file.
+    public let file: RandomAccessFile
     /// The names of the tensors in the order of their data.
     public let names: [String]
     /// The `__metadata__` of the header; empty when there is none.
@@ -16,42 +19,47 @@ public struct SafetensorsFile: Sendable {
     private let records: [ExactString: Record]
 
     struct Record: Sendable {
-        let name: String
         let type: ElementType
         let shape: [Int]
         /// Offsets from the start of the file.
         let range: Range<Int>
     }
 
-    /// Maps and checks a file; see ``init(_:)-(MappedFile)``.
+    /// Opens and checks a file; see ``init(_:)-(RandomAccessFile)``.
     public init(path: String) throws(DyadError) {
-        try self.init(try MappedFile(path))
+        try self.init(try RandomAccessFile(path))
     }
 
-    /// Checks a mapped file. Linear in the header; the data is not touched.
+    /// Checks a file. Linear in the header; the data is not read.
     /// - Throws: ``DyadError``: `missing`, `malformed`, or `unsupported` for an element type Dyad does not know.
-    public init(_ mapped: MappedFile) throws(DyadError) {
-        self.mapped = mapped
-        let header = try Self.header(of: mapped)
+    public init(_ file: RandomAccessFile) throws(DyadError) {
+        self.file = file
+        let dataStart = try Self.dataStart(of: file)
         var metadata: [String: String] = [:]
-        var records: [Record] = []
-        records.reserveCapacity(header.end / 64)
-        for (name, field) in try JSONField(header.json, file: mapped.path).members() {
-            if name == "__metadata__" {
-                for (key, value) in try field.members() { metadata[key] = try value.string() }
-            } else {
-                records.append(try Self.record(name, field, dataStart: header.end, fileSize: mapped.count))
+        var hasMetadata = false
+        var records: [ExactString: Record] = [:]
+        let text = try file.bytes(8..<dataStart)
+        // Member by member: the whole header as JSON values would take many times its bytes.
+        try JSONValue.parseMembers(of: text.bytes, file: file.path, subject: "header") {
+            (name, field) throws(DyadError) in
+            guard name == "__metadata__" else {
+                let record = try Self.record(name, field, dataStart: dataStart, fileSize: file.count)
+                return records.updateValue(record, forKey: ExactString(name)) == nil
             }
+            guard !hasMetadata else { return false }
+            hasMetadata = true
+            for (key, value) in try field.members() { metadata[key] = try value.string() }
+            return true
         }
-        // A stable order: empty tensors share their offset with the next one.
-        let ordered = records.enumerated().sorted {
-            ($0.element.range.lowerBound, $0.element.range.upperBound, $0.offset)
-                < ($1.element.range.lowerBound, $1.element.range.upperBound, $1.offset)
-        }.map { $0.element }
-        try Self.checkContiguous(ordered, from: header.end, to: mapped.count, file: mapped.path)
+        // A stable order: an empty tensor shares its offset with the next one, and empty ones with each other.
+        let ordered = records.sorted {
+            ($0.value.range.lowerBound, $0.value.range.upperBound, $0.key.string)
+                < ($1.value.range.lowerBound, $1.value.range.upperBound, $1.key.string)
+        }
+        try Self.checkContiguous(ordered, from: dataStart, to: file.count, file: file.path)
         self.metadata = metadata
-        self.names = ordered.map { $0.name }
-        self.records = Dictionary(ordered.map { (ExactString($0.name), $0) }) { first, _ in first }
+        self.names = ordered.map { $0.key.string }
+        self.records = records
     }
 
     /// Whether there is a tensor of this name.
@@ -62,25 +70,28 @@ public struct SafetensorsFile: Sendable {
     public func tensor(_ name: String) throws(DyadError) -> TensorView {
         guard let record = records[ExactString(name)] else {
             throw DyadError(
-                .malformed, file: mapped.path, subject: name, found: "no tensor of this name",
+                .malformed, file: file.path, subject: name, found: "no tensor of this name",
                 expected: "one among the \(names.count) of the file", remedy: "Check that the file is complete.")
         }
-        return TensorView(
-            name: record.name, type: record.type, shape: record.shape,
-            bytes: UnsafeRawBufferPointer(rebasing: mapped.bytes[record.range]), owner: mapped)
+        return TensorView(name: name, type: record.type, shape: record.shape, file: file, range: record.range)
     }
 
-    private static func header(of mapped: MappedFile) throws(DyadError) -> (json: JSONValue, end: Int) {
-        func failure(_ found: String, _ expected: String) -> DyadError {
-            malformed(mapped.path, "header length", found, expected)
+    private static func dataStart(of file: RandomAccessFile) throws(DyadError) -> Int {
+        func failure(_ found: String, _ expected: String, _ remedy: String) -> DyadError {
+            DyadError(
+                .malformed, file: file.path, subject: "header length", found: found, expected: expected,
+                remedy: remedy)
         }
-        guard mapped.count >= 8 else { throw failure("a file of \(mapped.count) bytes", "at least 8") }
-        let length = UInt64(littleEndian: mapped.bytes.loadUnaligned(as: UInt64.self))
-        guard length <= headerLimit else { throw failure("\(length) bytes", "at most \(headerLimit)") }
-        let end = 8 + Int(length)
-        guard end <= mapped.count else { throw failure("\(length) bytes", "at most the file's \(mapped.count - 8)") }
-        let text = UnsafeRawBufferPointer(rebasing: mapped.bytes[8..<end])
-        return (try JSONValue.parse(text, file: mapped.path, subject: "header"), end)
+        guard file.count >= 8 else { throw failure("a file of \(file.count) bytes", "at least 8", truncated) }
+        let first = try file.bytes(0..<8)
+        let length = withExtendedLifetime(first) { UInt64(littleEndian: first.bytes.loadUnaligned(as: UInt64.self)) }
+        guard length <= headerLimit else {
+            throw failure("\(length) bytes", "at most \(headerLimit)", "Check that this is a safetensors file.")
+        }
+        guard Int(length) <= file.count - 8 else {
+            throw failure("\(length) bytes", "at most the file's \(file.count - 8)", truncated)
+        }
+        return 8 + Int(length)
     }
 
     private static func record(_ name: String, _ field: JSONField, dataStart: Int, fileSize: Int)
@@ -95,34 +106,42 @@ public struct SafetensorsFile: Sendable {
                 remedy: "Convert the file to one of these types.")
         }
         var shape: [Int] = []
-        for dimension in try field.member("shape").elements() { shape.append(try dimension.integer(in: 0...Int.max)) }
+        let dimensions = try field.member("shape").elements()
+        guard dimensions.count <= dimensionLimit else {
+            throw malformed(field.file, name, "\(dimensions.count) dimensions", "at most \(dimensionLimit)")
+        }
+        for dimension in dimensions { shape.append(try dimension.integer(in: 0...Int.max)) }
         let offsetsField = try field.member("data_offsets")
         let offsets = try offsetsField.elements()
         guard offsets.count == 2 else {
             throw offsetsField.failure(.malformed, found: "\(offsets.count) numbers", expected: "begin and end")
         }
-        let limit = fileSize - dataStart
-        let begin = try offsets[0].integer(in: 0...limit)
-        let end = try offsets[1].integer(in: 0...limit)
+        let begin = try offsets[0].integer(in: 0...Int.max)
+        let end = try offsets[1].integer(in: 0...Int.max)
         guard begin <= end else {
             throw offsetsField.failure(.malformed, found: "[\(begin), \(end)]", expected: "begin before end")
+        }
+        guard end <= fileSize - dataStart else {
+            throw offsets[1].failure(
+                .malformed, found: "\(end)", expected: "an end within the \(fileSize - dataStart) bytes of data",
+                remedy: truncated)
         }
         guard let byteCount = type.byteCount(of: shape), byteCount == end - begin else {
             let expected = type.byteCount(of: shape).map { "\($0) bytes" } ?? "a product that does not overflow"
             throw malformed(
                 field.file, name, "\(end - begin) bytes of data", "\(expected) for \(typeName) of shape \(shape)")
         }
-        return Record(name: name, type: type, shape: shape, range: dataStart + begin..<dataStart + end)
+        return Record(type: type, shape: shape, range: dataStart + begin..<dataStart + end)
     }
 
-    private static func checkContiguous(_ records: [Record], from start: Int, to end: Int, file: String)
-        throws(DyadError)
-    {
+    private static func checkContiguous(
+        _ records: [(key: ExactString, value: Record)], from start: Int, to end: Int, file: String
+    ) throws(DyadError) {
         var position = start
-        for record in records {
+        for (name, record) in records {
             guard record.range.lowerBound == position else {
                 throw malformed(
-                    file, record.name, "data from byte \(record.range.lowerBound)",
+                    file, name.string, "data from byte \(record.range.lowerBound)",
                     "it at byte \(position), where the tensor before ends")
             }
             position = record.range.upperBound
@@ -132,10 +151,12 @@ public struct SafetensorsFile: Sendable {
         }
     }
 
+    private static let truncated = "The file is incomplete: write or download it again."
+
     private static func malformed(_ file: String?, _ subject: String, _ found: String, _ expected: String) -> DyadError
     {
         DyadError(
             .malformed, file: file, subject: subject, found: found, expected: expected,
-            remedy: "The file is damaged or incomplete: write or download it again.")
+            remedy: "The header contradicts itself or the data: write the file again.")
     }
 }

@@ -1,43 +1,68 @@
-/// A tensor of a mapped file: its description and its bytes, which stay mapped as long as the view lives.
-public struct TensorView: @unchecked Sendable {
-    // Unchecked: the pointer is to read-only memory that `owner` keeps mapped.
-
+/// A tensor of a file: its description and where its bytes are. Nothing is read before it is asked for.
+public struct TensorView: Sendable {
     /// The name in the file.
     public let name: String
     /// The type of the elements.
     public let type: ElementType
     /// The dimensions, outermost first; empty for a scalar.
     public let shape: [Int]
-    /// The elements, row-major, little-endian. Not necessarily aligned to the element.
-    public let bytes: UnsafeRawBufferPointer
-    /// The file; hold it (or this view) while using ``bytes``.
-    public let owner: MappedFile
+    /// The file.
+    public let file: RandomAccessFile
+    /// Where the elements are in it: row-major, little-endian, not necessarily aligned to the element.
+    public let range: Range<Int>
 
-    /// Describes mapped bytes; traps if they are not as many as type and shape say.
-    public init(name: String, type: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: MappedFile) {
-        precondition(type.byteCount(of: shape) == bytes.count, "bytes do not fit type and shape")
+    /// Describes bytes of a file; traps if they are not as many as type and shape say.
+    public init(name: String, type: ElementType, shape: [Int], file: RandomAccessFile, range: Range<Int>) {
+        precondition(type.byteCount(of: shape) == range.count, "bytes do not fit type and shape")
         self.name = name
         self.type = type
         self.shape = shape
-        self.bytes = bytes
-        self.owner = owner
+        self.file = file
+        self.range = range
     }
 
     /// The number of elements.
-    public var count: Int { bytes.count / type.byteCount }
+    public var count: Int { range.count / type.byteCount }
+
+    /// A copy of the elements as they are stored, aligned. Linear; allocates it.
+    /// - Throws: ``DyadError`` `failed` when the file shrank or changed, cannot be read, or there is no memory.
+    public func bytes() throws(DyadError) -> FileBytes { try file.bytes(range) }
 
     /// The elements as `Float`. Linear; allocates the result.
-    /// - Throws: ``DyadError`` `unsupported` unless the type is F64, F32, F16 or BF16.
+    /// - Throws: ``DyadError``: `unsupported` unless the type is F64, F32, F16 or BF16; otherwise as ``bytes()``.
     public func floats() throws(DyadError) -> [Float] {
         guard let blockType = GGUFTensorType(type) else {
             throw DyadError(
-                .unsupported, file: owner.path, subject: name, found: "elements of type \(type.rawValue)",
+                .unsupported, file: file.path, subject: name, found: "elements of type \(type.rawValue)",
                 expected: "F64, F32, F16 or BF16", remedy: "Convert the checkpoint to one of these types.")
         }
+        return try blockType.floats(of: file, range, count: count)
+    }
+}
+
+extension GGUFTensorType {
+    /// The values of whole blocks in a file, a piece at a time, so that little of it is in memory twice.
+    func floats(of file: RandomAccessFile, _ range: Range<Int>, count: Int) throws(DyadError) -> [Float] {
+        let (blocksAtOnce, blocks) = ((1 << 20) / blockBytes, range.count / blockBytes)
+        try FileBytes.checkMemory(count.multipliedReportingOverflow(by: 4).partialValue, file.path)
+        var failure: DyadError?
         let floats = [Float](unsafeUninitializedCapacity: count) { output, filled in
-            blockType.dequantize(bytes, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
-            filled = count
+            for first in stride(from: 0, to: blocks, by: blocksAtOnce) {
+                let some = min(blocksAtOnce, blocks - first)
+                let start = range.lowerBound + first * blockBytes
+                do throws(DyadError) {
+                    let piece = try file.bytes(start..<start + some * blockBytes)
+                    let place = UnsafeMutableBufferPointer(
+                        rebasing: output[first * blockSize..<(first + some) * blockSize])
+                    withExtendedLifetime(piece) { dequantize(piece.bytes, into: place) }
+                } catch {
+                    failure = error
+                    return
+                }
+                filled = (first + some) * blockSize
+            }
         }
-        return withExtendedLifetime(owner) { floats }
+        if let failure { throw failure }
+        return floats
     }
 }

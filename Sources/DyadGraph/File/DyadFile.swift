@@ -14,7 +14,7 @@ extension IntegerProgram {
     /// The version of the layout; a reader refuses any other.
     public static let fileVersion = 1
 
-    /// Maps a file and checks its structure (``validateStructure()``); constants are read when they are used.
+    /// Opens a file and checks its structure (``validateStructure()``); constants are read when they are used, and the file stays open.
     ///
     /// - Throws: ``DyadError`` naming the file and the field: `missing`, `malformed`, `unsupported`.
     /// - Cost: linear in the header. ``validate()`` also checks the constants' values.
@@ -60,7 +60,7 @@ extension IntegerProgram {
                 remedy: "Quantise the model again with this version of Dyad, or use the one that wrote the file.")
         }
         let graph = try IntegerGraph(try document("dyad.graph", of: file))
-        var constants: [String: ConstantData] = [:]
+        var constants: [String: ConstantSource] = [:]
         for constant in graph.constants { constants[constant.name] = try data(of: constant, in: file) }
         if let extra = file.names.first(where: { constants[$0] == nil }) {
             throw DyadError(
@@ -68,7 +68,7 @@ extension IntegerProgram {
                 remedy: "The file is damaged or was made by another tool: quantise the model again.")
         }
         return IntegerProgram(
-            graph: graph, constants: constants, tokenizer: try document("dyad.tokenizer", of: file).value,
+            graph: graph, sources: constants, tokenizer: try document("dyad.tokenizer", of: file).value,
             configuration: try document("dyad.configuration", of: file).value,
             provenance: try document("dyad.provenance", of: file).value)
     }
@@ -80,10 +80,10 @@ extension IntegerProgram {
                 remedy: "Give a .dyad file; `dyad quantize` makes one from a checkpoint.")
         }
         return JSONField(
-            try JSONValue.parse(text, file: file.mapped.path, subject: key), file: file.mapped.path, path: key)
+            try JSONValue.parse(text, file: file.file.path, subject: key), file: file.file.path, path: key)
     }
 
-    private static func data(of constant: GraphConstant, in file: SafetensorsFile) throws(DyadError) -> ConstantData {
+    private static func data(of constant: GraphConstant, in file: SafetensorsFile) throws(DyadError) -> ConstantSource {
         let tensor = try file.tensor(constant.name)
         guard tensor.type == constant.elementType, tensor.shape == constant.storedShape else {
             throw DyadError(
@@ -91,11 +91,7 @@ extension IntegerProgram {
                 expected: "\(constant.elementType.rawValue) \(constant.storedShape)",
                 remedy: "The file is damaged or was made by another tool: quantise the model again.")
         }
-        guard let start = tensor.bytes.baseAddress, let base = file.mapped.bytes.baseAddress else {
-            return ConstantData([])
-        }
-        let offset = start - base
-        return ConstantData(file.mapped, offset..<offset + tensor.bytes.count)
+        return .file(tensor.file, tensor.range)
     }
 }
 

@@ -21,6 +21,8 @@ public final class ReferenceInterpreter {
     private var steps: [(State) -> Void] = []
     /// The tensors that nobody reads after step i.
     private var dead: [[TensorID]] = []
+    /// By cache.
+    private var prefixRows: [[UInt8]] = []
 
     /// What lives during a call (`values`, `tokens`, `rows`) and between calls (`caches`, `position`).
     private final class State {
@@ -46,6 +48,7 @@ public final class ReferenceInterpreter {
         }
         dead = program.graph.operations.map { _ in [] }
         for (tensor, index) in lastUse.enumerated() { dead[index].append(tensor) }
+        for cache in program.graph.caches { prefixRows.append(try Self.rows(before: cache, of: program)) }
         reset()
     }
 
@@ -54,20 +57,23 @@ public final class ReferenceInterpreter {
         let graph = program.graph
         state.position = graph.prefixTokens.count
         state.values = graph.tensors.map { _ in [] }
-        state.caches = graph.caches.map { cache in
-            guard let name = cache.prefix, let data = program.constants[name] else { return [] }
-            let (heads, columns, size) = (cache.keyValueHeads, graph.prefixTokens.count, cache.headDimension)
-            var rows: [UInt8] = []
-            data.withUnsafeBytes { bytes in  // [heads, columns, size] to [columns, heads, size]
-                for column in 0..<columns {
-                    for head in 0..<heads {
-                        let start = (head * columns + column) * size
-                        rows += bytes[start..<start + size]
-                    }
+        state.caches = prefixRows
+    }
+
+    /// What a cache begins with: the rows of the constant prefix, `[columns, heads, size]`.
+    private static func rows(before cache: CacheState, of program: IntegerProgram) throws(DyadError) -> [UInt8] {
+        guard let name = cache.prefix else { return [] }
+        let (heads, columns, size) = (cache.keyValueHeads, program.graph.prefixTokens.count, cache.headDimension)
+        var rows: [UInt8] = []
+        try program.data(of: name).withUnsafeBytes { bytes in  // stored as [heads, columns, size]
+            for column in 0..<columns {
+                for head in 0..<heads {
+                    let start = (head * columns + column) * size
+                    rows += bytes[start..<start + size]
                 }
             }
-            return rows
         }
+        return rows
     }
 
     /// Runs the next tokens of the sequence.

@@ -49,8 +49,11 @@ struct CalibrationSnapshot {
         func values<T: BitwiseCopyable>(_ name: String, _ type: ElementType, of: T.Type) throws(DyadError) -> [T] {
             let view = try file.tensor(name)
             guard view.type == type else { throw malformed(name, "elements of type \(view.type.rawValue)") }
-            return (0..<view.count).map {
-                view.bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self)
+            let stored = try view.bytes()
+            return withExtendedLifetime(stored) {
+                (0..<view.count).map {
+                    stored.bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self)
+                }
             }
         }
         let allocated = try list("allocated")

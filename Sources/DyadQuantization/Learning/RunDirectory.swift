@@ -16,6 +16,7 @@ public final class RunDirectory {
     /// For tests: the run ends with an error after so many snapshots, as if it were killed.
     var stopAfter: Int?
     private let resumes: Bool
+    private let lock: FolderLock
     private var last = ContinuousClock.now
     private var lines: [JSONValue] = []
 
@@ -24,12 +25,19 @@ public final class RunDirectory {
     /// - Parameters:
     ///   - settings: what the result depends on.
     ///   - resumes: whether to continue a run that is there; otherwise it is removed.
-    /// - Throws: ``DyadError`` where the folder cannot be written, or holds a run with other settings that should be resumed.
+    /// - Throws: ``DyadError`` where the folder cannot be written, another run has it open, or it holds a run with other settings that
+    ///   should be resumed.
     public init(_ path: String, settings: JSONObject, resumes: Bool) throws(DyadError) {
         (self.path, self.resumes) = (path, resumes)
         let text = JSONValue.object(settings).text()
         let file = path + "/settings.json"
-        if resumes, FileManager.default.fileExists(atPath: file) {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw Self.cannotWrite(path, error)
+        }
+        let isThere = FileManager.default.fileExists(atPath: file)
+        if resumes, isThere {
             let found = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
             guard found == text else {
                 throw DyadError(
@@ -38,23 +46,27 @@ public final class RunDirectory {
                     expected: "the settings of this command",
                     remedy: "Repeat the command that started the run, or leave out --resume to start again.")
             }
-            return
         }
+        lock = try FolderLock(path)
+        if resumes, isThere { return }
         do {
-            if FileManager.default.fileExists(atPath: file) {
+            if isThere {
                 // Only what a run wrote: the folder may be the user's.
                 for name in try FileManager.default.contentsOfDirectory(atPath: path)
                 where name == "log.jsonl" || name == "settings.json" || name.hasSuffix(Self.ending) {
                     try FileManager.default.removeItem(atPath: path + "/" + name)
                 }
             }
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw DyadError(
-                .cannotWrite, file: path, found: "\(error.localizedDescription)", expected: "a folder to write to",
-                remedy: "Choose another --run folder.")
+            throw Self.cannotWrite(path, error)
         }
         try AtomicFile.write(file, text: text)
+    }
+
+    private static func cannotWrite(_ path: String, _ error: any Error) -> DyadError {
+        DyadError(
+            .cannotWrite, file: path, found: "\(error.localizedDescription)", expected: "a folder to write to",
+            remedy: "Choose another --run folder.")
     }
 
     private static let ending = ".snapshot.safetensors"
@@ -160,7 +172,8 @@ struct Snapshot {
         func tensor(_ name: String) throws -> Tensor {
             let view = try file.tensor(name)
             guard let dtype = DType(stored: view.type) else { throw malformed("\(name) as \(view.type)") }
-            return try Tensor(borrowing: view.bytes, dtype: dtype, shape: view.shape, owner: view.owner).clone()
+            let stored = try view.bytes()
+            return try Tensor(borrowing: stored.bytes, dtype: dtype, shape: view.shape, owner: stored).clone()
         }
         guard let step = file.metadata["step"].flatMap({ Int($0) }), step >= 0,
             let count = file.metadata["parameters"].flatMap({ Int($0) })

@@ -307,7 +307,8 @@ public final class SimulatedProgram {
 
     /// A constant's integers (i4 unpacked to int8) or floats.
     func constant(_ name: String) throws(DyadError) -> Tensor {
-        guard let description = graph.constant(name), let data = program.constants[name] else { throw missing(name) }
+        guard let description = graph.constant(name) else { throw missing(name) }
+        let data = try program.data(of: name)
         if description.type == .i4 {
             let nibbles = data.withUnsafeBytes { bytes in
                 bytes.flatMap { byte in [Int8(bitPattern: byte << 4) >> 4, Int8(bitPattern: byte) >> 4] }

@@ -15,7 +15,7 @@ final class EmbedOperation: PlannedOperation, @unchecked Sendable {
     var inputs: [TensorID] { [] }
     var outputs: [PlannedTensor] { [output] }
 
-    /// `weights` is i8 `[vocabulary, width]`, read where it is (in the mapped file).
+    /// `weights` is i8 `[vocabulary, width]`.
     init(
         name: String, output: (TensorID, GraphTensor), weights: ConstantData, multipliers: [DyadicMultiplier]
     ) throws(DyadError) {

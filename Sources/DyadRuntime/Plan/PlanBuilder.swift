@@ -131,9 +131,7 @@ struct PlanBuilder {
     // MARK: Operations one by one
 
     private mutating func add(_ embed: Operation.Embed, _ name: String) throws(DyadError) {
-        guard let weights = program.constants[embed.weight] else {
-            throw unsupported(name, "no constant '\(embed.weight)'", "its bytes")
-        }
+        let weights = try program.data(of: embed.weight)
         weightBytes += weights.count
         operations.append(
             try EmbedOperation(
@@ -156,9 +154,10 @@ struct PlanBuilder {
             throw unsupported(name, "an input of type \(input.type.rawValue)", "u8 or u16")
         }
         guard input.width <= 65536 else { throw unsupported(name, "\(input.width) inputs", "at most 65536") }
-        guard let constant = graph.constant(linear.weight), let weights = program.constants[linear.weight] else {
+        guard let constant = graph.constant(linear.weight) else {
             throw unsupported(name, "no constant '\(linear.weight)'", "its bytes")
         }
+        let weights = try program.data(of: linear.weight)
         let derived = try program.linearParameters(linear, name: name)
         let zero = Int64(input.encoding.zeroPoint)
         let offsets = derived.weightSums.enumerated().map { Int64(derived.bias?[$0] ?? 0) - zero * $1 }

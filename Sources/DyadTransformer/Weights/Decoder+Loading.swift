@@ -6,39 +6,36 @@ extension Decoder {
     /// Reads a checkpoint's weights, tensor by tensor: never more than one tensor exists twice.
     ///
     /// Throws when a tensor is missing or has another shape than the configuration says.
-    ///
-    /// - Parameter copies: whether tensors that the file stores in `dtype` are copied, and the pages of all float tensors let go;
-    ///   otherwise they are used where they are mapped. For decoders that transforms change: what they no longer use would stay in memory.
     public convenience init(
-        checkpoint: Checkpoint, dtype: DType = .float32, device: Device = .cpu, copies: Bool = false
+        checkpoint: Checkpoint, dtype: DType = .float32, device: Device = .cpu
     ) throws {
         let configuration = checkpoint.configuration
         let names = Set(configuration.tensorShapes().map(\.name))
         let weights = try DecoderWeights(layerCount: configuration.layerCount) { key in
             guard names.contains(key.checkpointName) else { return nil }
-            return try Self.load(key, from: checkpoint, dtype: dtype, device: device, copies: copies)
+            return try Self.load(key, from: checkpoint, dtype: dtype, device: device)
         }
         try self.init(configuration: configuration, weights: weights)
     }
 
     private static func load(
-        _ key: WeightKey, from checkpoint: Checkpoint, dtype: DType, device: Device, copies: Bool
+        _ key: WeightKey, from checkpoint: Checkpoint, dtype: DType, device: Device
     ) throws -> Tensor {
         let name = key.checkpointName
         let view = try checkpoint.view(name)
         var tensor: Tensor
         if let view, let stored = DType(view.type) {
-            tensor = try Tensor(borrowing: view.bytes, dtype: stored, shape: view.shape, owner: view.owner)
-            if copies, stored == dtype { tensor = try tensor.clone() }
+            let bytes = try view.bytes()
+            tensor = try Tensor(borrowing: bytes.bytes, dtype: stored, shape: view.shape, owner: bytes)
+            // What `to` would give back as it is must be a tensor that transforms may write to.
+            if stored == dtype { tensor = try tensor.clone() }
         } else {
             tensor = try Tensor(try checkpoint.floats(name), shape: try checkpoint.shape(of: name))
         }
         if checkpoint.configuration.normAddsOne, key.weight.isGain {
             tensor = try tensor.to(.float32) + 1
         }
-        let converted = try tensor.to(device, dtype: dtype)
-        if copies, let view { view.owner.releasePages(of: view.bytes) }
-        return converted
+        return try tensor.to(device, dtype: dtype)
     }
 }
 

@@ -1,0 +1,127 @@
+import DyadFormats
+import Foundation
+import Testing
+
+/// What ``AtomicFile`` promises where others write, forbid or run out.
+@Suite struct AtomicFileTests {
+    private func mode(_ path: String) throws -> Int {
+        try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
+    }
+
+    private func names(_ folder: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+    }
+
+    @Test func writersAtTheSameTimeEachWriteAWholeFile() throws {
+        try withFolder { folder in
+            let path = folder + "/f"
+            DispatchQueue.concurrentPerform(iterations: 8) { writer in
+                for _ in 0..<4 {
+                    do {
+                        try AtomicFile.write(path) { (sink) throws(DyadError) in
+                            for _ in 0..<20 { try sink.write([UInt8](repeating: UInt8(writer), count: 100_000)) }
+                        }
+                    } catch {
+                        Issue.record("\(error)")
+                    }
+                }
+            }
+            let bytes = try load(path)
+            #expect(bytes.count == 2_000_000 && Set(bytes).count == 1)
+            #expect(try names(folder) == ["f"])
+        }
+    }
+
+    @Test(arguments: [0o600, 0o640, 0o664, 0o755])
+    func theModeOfAFileThatIsReplacedIsKept(mode: Int) throws {
+        try withFolder { folder in
+            try save([1], folder + "/f")
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: folder + "/f")
+            try AtomicFile.write(folder + "/f") { (sink) throws(DyadError) in
+                // Nor may anybody read the new content before it has the name.
+                let partial = try? names(folder).first { $0 != "f" }
+                #expect((try? self.mode("\(folder)/\(partial ?? "")")) == 0o600)
+                try sink.write("x")
+            }
+            #expect(try self.mode(folder + "/f") == mode)
+            let before = umask(0)
+            umask(before)
+            try AtomicFile.write(folder + "/new", text: "x")
+            #expect(try self.mode(folder + "/new") == 0o666 & ~Int(before))
+        }
+    }
+
+    @Test func aLinkWhoseEndIsNotThereIsFollowed() throws {
+        try withFolder { folder in
+            try FileManager.default.createDirectory(atPath: folder + "/a", withIntermediateDirectories: false)
+            try FileManager.default.createSymbolicLink(atPath: folder + "/two", withDestinationPath: "one")
+            try FileManager.default.createSymbolicLink(atPath: folder + "/one", withDestinationPath: "a/real")
+            try FileManager.default.createSymbolicLink(atPath: folder + "/circle", withDestinationPath: "circle")
+            try AtomicFile.write(folder + "/two", text: "new")
+            #expect(try load(folder + "/a/real") == Array("new".utf8))
+            let error = #expect(throws: DyadError.self) { try AtomicFile.write(folder + "/circle", text: "x") }
+            #expect(error?.reason == .cannotWrite && error?.file == folder + "/circle")
+            #expect(try names(folder) == ["a", "circle", "one", "two"] && names(folder + "/a") == ["real"])
+        }
+    }
+
+    @Test func onlyWhatADeadWriterLeftIsRemoved() throws {
+        try withFolder { folder in
+            let dead = "f.partial-0123456789abcdef", alive = "f.partial-fedcba9876543210"
+            let others = ["f.partial-17", "f.partial-0123456789abcdeg", "g.partial-0123456789abcdef", "f.partial-"]
+            for name in [dead, alive] + others { try save([1], "\(folder)/\(name)") }
+            let descriptor = open("\(folder)/\(alive)", O_RDONLY)
+            #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+            try AtomicFile.write(folder + "/f", text: "x")
+            #expect(try names(folder) == ([alive, "f"] + others).sorted())
+            close(descriptor)
+            try AtomicFile.write(folder + "/f", text: "x")
+            #expect(try names(folder) == (["f"] + others).sorted())
+        }
+    }
+
+    @Test func theLongestNameIsWritten() throws {
+        try withFolder { folder in
+            let name = String(repeating: "é", count: 127) + "x"
+            try AtomicFile.write("\(folder)/\(name)", text: "x")
+            #expect(try names(folder).count == 1)
+            let error = #expect(throws: DyadError.self) { try AtomicFile.write("\(folder)/\(name)x", text: "x") }
+            #expect(error?.reason == .cannotWrite && error?.remedy == "Choose a shorter name.")
+        }
+    }
+
+    @Test func aFileThatMayNotBeWrittenIsNotReplaced() throws {
+        guard geteuid() != 0 else { return }  // root may write to everything
+        try withFolder { folder in
+            try save([1], folder + "/f")
+            chmod(folder + "/f", 0o444)
+            let error = #expect(throws: DyadError.self) { try AtomicFile.write(folder + "/f", text: "x") }
+            #expect(error?.reason == .cannotWrite && error?.found == "a file that may not be written")
+        }
+    }
+
+    @Test func aFolderTakesOneWriterAtATime() throws {
+        try withFolder { folder in
+            var lock: FolderLock? = try FolderLock(folder)
+            #expect(lock?.isThere == true)
+            let error = #expect(throws: DyadError.self) { try FolderLock(folder) }
+            #expect(error?.reason == .cannotWrite && error?.file == folder)
+            lock = nil
+            _ = try FolderLock(folder)
+            #expect(throws: DyadError.self) { try FolderLock(folder + "/none") }
+        }
+    }
+
+    @Test func whetherAFileCanBeWrittenIsFoundWithoutWritingIt() throws {
+        try withFolder { folder in
+            try save([1], folder + "/f")
+            try AtomicFile.checkWritable(folder + "/f")
+            try AtomicFile.checkWritable(folder + "/new")
+            #expect(try names(folder) == ["f"] && load(folder + "/f") == [1])
+            for path in [folder, folder + "/none/f", "/dev/null"] {
+                let error = #expect(throws: DyadError.self) { try AtomicFile.checkWritable(path) }
+                #expect(error?.reason == .cannotWrite && error?.file == path)
+            }
+        }
+    }
+}
