@@ -162,8 +162,7 @@ public struct EvaluationJob {
                 models.append(try kept(decoder, "float with prefix", prefix: loaded.prefix))
             }
         }
-        let mapped = try FileBytes(text)
-        guard let string = String(validating: mapped.bytes, as: UTF8.self) else {
+        guard let string = try FileBytes(text).text else {
             throw DyadError(
                 .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
                 remedy: "Convert the file, for example with iconv.")

@@ -145,7 +145,7 @@ extension Recipe {
                     error.reason, file: nameOrPath, found: error.found, expected: "a recipe in YAML",
                     remedy: "Check the path, or name a built-in recipe (`dyad recipes`).")
             }
-            guard let text = withExtendedLifetime(content, { String(validating: content.bytes, as: UTF8.self) }) else {
+            guard let text = content.text else {
                 throw DyadError(
                     .malformed, file: nameOrPath, found: "bytes that are no UTF-8", expected: "a recipe in YAML",
                     remedy: "Convert the file, for example with iconv.")

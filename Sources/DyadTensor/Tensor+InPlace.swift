@@ -1,7 +1,7 @@
 import DyadFormats
 
 // These change values that every view and alias sees. On a leaf that requires a gradient they need `withNoGrad`;
-// on memory borrowed from a mapped file they throw.
+// on memory borrowed from a file's bytes they throw.
 extension Tensor {
     /// Overwrites all elements from `source`, converting dtype and device, broadcasting the shape.
     public func copy(from source: Tensor) throws(DyadError) {

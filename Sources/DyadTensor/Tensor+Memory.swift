@@ -44,7 +44,7 @@ extension Tensor {
         try self.init([scalar], shape: [], device: device)
     }
 
-    /// A CPU tensor over memory that belongs to `owner`, without a copy: the weights of a mapped checkpoint.
+    /// A CPU tensor over memory that belongs to `owner`, without a copy: the bytes of a file.
     ///
     /// `owner` is kept alive as long as any tensor or view refers to the memory. In-place operations refuse
     /// to write to it. Throws when the bytes are fewer than the shape needs or not aligned to the element.

@@ -74,7 +74,7 @@ public final class Tensor: @unchecked Sendable {
     /// Whether elements lie in row-major order without gaps.
     public var isContiguous: Bool { layout.contiguous }
 
-    /// Whether the tensor lies in memory that in-place operations refuse to change (a mapped file).
+    /// Whether the tensor lies in memory that in-place operations refuse to change (the bytes of a file).
     public var isReadOnly: Bool { layout.readOnly }
 
     /// The size of dimension `dim`; a negative one counts from the end.

@@ -42,8 +42,8 @@ extension Tokenizer {
         if let generation = try optional("generation_config.json") { try reader.readGeneration(generation) }
         if reader.chatTemplate == nil {
             do {
-                let mapped = try FileBytes(folder + "/chat_template.jinja")
-                reader.chatTemplate = String(decoding: mapped.bytes, as: UTF8.self)
+                let template = try FileBytes(folder + "/chat_template.jinja")
+                reader.chatTemplate = withExtendedLifetime(template) { String(decoding: template.bytes, as: UTF8.self) }
             } catch  where error.reason == .missing {}
         }
         try self.init(try reader.finished())

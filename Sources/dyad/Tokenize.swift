@@ -17,8 +17,7 @@ struct Tokenize: ParsableCommand {
 
     func run() throws {
         let tokenizer = try Tokenizer.of(model)
-        let mapped = try FileBytes(file)
-        guard let text = String(validating: mapped.bytes, as: UTF8.self) else {
+        guard let text = try FileBytes(file).text else {
             throw DyadError(
                 .malformed, file: file, found: "bytes that are no UTF-8", expected: "text in UTF-8",
                 remedy: "Convert the file, for example with iconv.")

@@ -77,12 +77,13 @@ public struct TaskDefinition: Sendable {
                 remedy: "Use a larger --limit.")
         }
         let path = (folder.hasSuffix("/") ? folder : folder + "/") + file
-        let mapped = try open(path)
+        let content = try open(path)
+        defer { withExtendedLifetime(content) {} }
         var rows: [TaskRow] = []
         var (start, line) = (0, 1)
-        while start < mapped.count, rows.count < limit ?? .max {
-            let end = mapped.bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? mapped.count
-            let bytes = UnsafeRawBufferPointer(rebasing: mapped.bytes[start..<end])
+        while start < content.count, rows.count < limit ?? .max {
+            let end = content.bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? content.count
+            let bytes = UnsafeRawBufferPointer(rebasing: content.bytes[start..<end])
             if !bytes.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) {
                 rows.append(try read(bytes, file: path, place: "line \(line)"))
             }

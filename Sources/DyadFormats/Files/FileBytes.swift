@@ -22,6 +22,9 @@ public final class FileBytes: @unchecked Sendable {
     /// The number of bytes.
     public var count: Int { bytes.count }
 
+    /// The contents as text; nil where they are no UTF-8. Linear.
+    public var text: String? { withExtendedLifetime(self) { String(validating: bytes, as: UTF8.self) } }
+
     /// The largest file that is read whole, in bytes, where a caller names no other limit.
     public static let limit = 4 << 30
 

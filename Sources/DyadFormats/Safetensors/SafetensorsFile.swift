@@ -51,6 +51,7 @@ public struct SafetensorsFile: Sendable {
             for (key, value) in try field.members() { metadata[key] = try value.string() }
             return true
         }
+        withExtendedLifetime(text) {}
         // A stable order: an empty tensor shares its offset with the next one, and empty ones with each other.
         let ordered = records.sorted {
             ($0.value.range.lowerBound, $0.value.range.upperBound, $0.key.string)

@@ -60,8 +60,7 @@ public struct CalibrationText: Equatable, Sendable {
     public init(
         file: String, tokenizer: Tokenizer, samples: Int, length: Int
     ) throws(DyadError) {
-        let mapped = try FileBytes(file)
-        guard let text = String(validating: mapped.bytes, as: UTF8.self) else {
+        guard let text = try FileBytes(file).text else {
             throw DyadError(
                 .malformed, file: file, found: "bytes that are no UTF-8", expected: "text in UTF-8",
                 remedy: "Convert the file, for example with iconv.")

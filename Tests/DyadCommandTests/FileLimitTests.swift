@@ -1,0 +1,66 @@
+import DyadFormats
+import Foundation
+import Testing
+
+/// What files, pipes and limits do to whole commands.
+@Suite("Files that end, change or are none", .needsTorch)
+struct FileLimitTests {
+    @Test("beyond the limit for files a command ends with an error, not by a signal")
+    func fileLimit() throws {
+        let folder = try Place.folder()
+        let arguments = TinyModel.quantize(try TinyModel.folder.get(), "\(folder)/x.dyad")
+        // In blocks of 512 bytes; the program has more than 50,000.
+        let outcome = try Command(
+            executable: "/bin/sh", ["-c", "ulimit -f 16; exec \"$0\" \"$@\"", Place.dyad] + arguments
+        ).outcome()
+        expectFailure(outcome, 73, naming: "x.dyad", "File too large", "Free some space")
+        #expect(try list(folder).isEmpty)
+    }
+
+    @Test("a text may come from standard input, and a FIFO without a writer is no text")
+    func standardInput() throws {
+        let program = try TinyModel.quantized.get().path
+        let folder = try Place.folder()
+        try write(TinyModel.text, to: folder + "/text.txt")
+        let expected = try dyad("evaluate", program, "--perplexity", folder + "/text.txt", "--context", "32", "--json")
+        let piped = "cat text.txt | \"$0\" evaluate \"$1\" --perplexity - --context 32 --json"
+        let outcome = try Command(executable: "/bin/sh", ["-c", piped, Place.dyad, program], in: folder).outcome()
+        let perplexity = try outcome.json()["perplexity"]
+        #expect(perplexity != nil && perplexity == (try expected.json()["perplexity"]))
+        #expect(mkfifo(folder + "/fifo", 0o600) == 0)
+        let waiting = try dyad("evaluate", program, "--perplexity", folder + "/fifo", "--context", "32", "--json")
+        expectFailure(waiting, 66, naming: "fifo", "a pipe that nobody writes to")
+        #expect(waiting.seconds < 10)
+    }
+
+    @Test("a checkpoint that is a device or pipe is refused as what it is")
+    func noCheckpoint() throws {
+        let folder = try Place.folder()
+        #expect(mkfifo(folder + "/fifo", 0o600) == 0)
+        for (path, found) in [("/dev/zero", "a device or socket"), (folder + "/fifo", "a pipe")] {
+            let outcome = try Command(TinyModel.quantize(path, folder + "/x.dyad")).outcome()
+            expectFailure(outcome, 66, naming: path, found)
+        }
+    }
+
+    @Test("a checkpoint whose data begin anywhere gives the same program")
+    func unalignedCheckpoint() throws {
+        let (model, folder) = (try TinyModel.folder.get(), try Place.folder())
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            try FileManager.default.copyItem(atPath: "\(model)/\(name)", toPath: "\(folder)/\(name)")
+        }
+        let stored = try Data(contentsOf: URL(fileURLWithPath: model + "/model.safetensors"))
+        let length = stored.prefix(8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+        var moved = withUnsafeBytes(of: (length + 3).littleEndian) { Data($0) }
+        moved += stored[8..<8 + Int(length)] + Data("   ".utf8) + stored[(8 + Int(length))...]
+        try moved.write(to: URL(fileURLWithPath: folder + "/model.safetensors"))
+        let text = folder + "/text.txt"
+        try write(TinyModel.text, to: text)
+        func perplexity(_ path: String) throws -> JSONValue? {
+            try dyad("evaluate", path, "--perplexity", text, "--context", "32", "--mode", "float", "--json").json()[
+                "perplexity"]
+        }
+        let expected = try perplexity(model)
+        #expect(expected != nil && (try perplexity(folder)) == expected)
+    }
+}
