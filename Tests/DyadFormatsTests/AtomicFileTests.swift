@@ -124,4 +124,43 @@ import Testing
             }
         }
     }
+
+    #if os(Linux)
+        /// Beyond the limit the system ends a process by a signal unless that is held back. The limit is the process's, so the test runs
+        /// again, alone, in one of its own.
+        @Test func theLimitForFilesIsAnErrorAndNotTheEnd() throws {
+            let variable = "DYAD_TEST_FILE_LIMIT"
+            if ProcessInfo.processInfo.environment[variable] == nil {
+                let process = Process()
+                process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0])
+                process.arguments = [
+                    "--testing-library", "swift-testing", "--filter", "theLimitForFilesIsAnErrorAndNotTheEnd",
+                ]
+                process.environment = ProcessInfo.processInfo.environment.merging(
+                    [variable: "1"], uniquingKeysWith: { $1 })
+                let output = Pipe()
+                process.standardOutput = output
+                process.standardError = output
+                try process.run()
+                let said = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+                process.waitUntilExit()
+                #expect(process.terminationReason == .exit && process.terminationStatus == 0, "\(said)")
+                #expect(said.contains("1 test"), "\(said)")
+                return
+            }
+            try withFolder { folder in
+                var limit = rlimit()
+                #expect(getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
+                limit.rlim_cur = 1 << 16
+                #expect(setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
+                let error = #expect(throws: DyadError.self) {
+                    try AtomicFile.write(folder + "/f", expectedBytes: 1 << 17) { (sink) throws(DyadError) in
+                        try sink.writeZeros(1 << 17)
+                    }
+                }
+                #expect(error?.reason == .cannotWrite && error?.expected == "to write 131072 bytes")
+                #expect(error?.remedy.contains("space") == true && (try names(folder)) == [])
+            }
+        }
+    #endif
 }

@@ -2,21 +2,9 @@ import DyadFormats
 import Foundation
 import Testing
 
-/// What files, pipes and limits do to whole commands.
-@Suite("Files that end, change or are none", .needsTorch)
-struct FileLimitTests {
-    @Test("beyond the limit for files a command ends with an error, not by a signal")
-    func fileLimit() throws {
-        let folder = try Place.folder()
-        let arguments = TinyModel.quantize(try TinyModel.folder.get(), "\(folder)/x.dyad")
-        // In blocks of 512 bytes; the program has more than 50,000.
-        let outcome = try Command(
-            executable: "/bin/sh", ["-c", "ulimit -f 16; exec \"$0\" \"$@\"", Place.dyad] + arguments
-        ).outcome()
-        expectFailure(outcome, 73, naming: "x.dyad", "File too large", "Free some space")
-        #expect(try list(folder).isEmpty)
-    }
-
+/// What pipes, devices and unaligned files do to whole commands.
+@Suite("Inputs that are no ordinary files", .needsTorch)
+struct OtherInputTests {
     @Test("a text may come from standard input, and a FIFO without a writer is no text")
     func standardInput() throws {
         let program = try TinyModel.quantized.get().path
