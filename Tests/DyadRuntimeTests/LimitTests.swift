@@ -157,7 +157,7 @@ private struct Chain {
             type == nil
             ? (0..<count).flatMap { _ in withUnsafeBytes(of: Float(0.25).bitPattern.littleEndian) { Array($0) } }
             : (0..<count * (type?.bitWidth ?? 8) / 8).map { UInt8(truncatingIfNeeded: $0 * 7) }
-        program.constants[name] = ConstantData(bytes)
+        program.constants[name] = .memory(ConstantData(bytes))
         return name
     }
 

@@ -11,7 +11,7 @@ enum SafetensorsTarget: FuzzTarget {
             var bytes = 0
             for name in file.names {
                 let tensor = try file.tensor(name)
-                bytes += tensor.bytes.count
+                bytes += tensor.range.count
                 attempt { () throws(DyadError) in
                     let floats = try tensor.floats()
                     require(floats.count == tensor.count, "\(floats.count) floats of \(tensor.count) elements")
