@@ -14,6 +14,7 @@ public final class Tokenizer: Sendable {
     private let rawMatcher: AddedTokenMatcher
     private let normalizedMatcher: AddedTokenMatcher
     private let special: Set<Int32>
+    private let hasNormalizedControl: Bool
     let decoding: DecodingTable
 
     /// Pieces longer than this are not remembered within a text.
@@ -24,9 +25,11 @@ public final class Tokenizer: Sendable {
         self.parts = parts
         model = try parts.bytePairModel()
         let added = parts.addedTokens
-        rawMatcher = AddedTokenMatcher(added.filter { !$0.isNormalized })
+        let control = parts.controlIDs
+        rawMatcher = AddedTokenMatcher(added.filter { !$0.isNormalized }, control: control)
         let normalizer = parts.normalizer
-        normalizedMatcher = AddedTokenMatcher(added.filter(\.isNormalized)) { token in
+        hasNormalizedControl = added.contains { $0.isNormalized && control.contains($0.id) }
+        normalizedMatcher = AddedTokenMatcher(added.filter(\.isNormalized), control: control) { token in
             normalizer?.apply(to: token.content) ?? token.content
         }
         special = Set(added.filter(\.isSpecial).map(\.id))
@@ -63,27 +66,43 @@ public final class Tokenizer: Sendable {
     /// The ids of a text.
     /// - Parameters:
     ///   - text: any string; the empty one has no tokens.
-    ///   - parseSpecial: whether a special token that is written in the text (`<|im_end|>`) becomes that token, as a
-    ///     rendered chat needs it. With false it is encoded as plain text, which is the safe choice for text from
-    ///     strangers. Added tokens that are not special are always recognised.
+    ///   - parseSpecial: whether a special token that is written in the text (`<|im_end|>`) becomes that token. With
+    ///     false it is encoded as plain text, which is the safe choice for text from strangers: no control token comes
+    ///     out of it, whatever it says. Added tokens that are not special are always recognised.
     ///   - addSpecial: whether the tokens are put around the text that the model's post-processor puts there (BOS for
     ///     Llama; nothing for GPT-2, SmolLM and Qwen).
     /// - Complexity: O(n log n) at worst, close to linear for real text.
     public func encode(_ text: String, parseSpecial: Bool = true, addSpecial: Bool = false) -> [Int32] {
-        var ids: [Int32] = addSpecial ? parts.prefix : []
+        let content = parseSpecial || text.isEmpty ? [] : [0..<text.utf8.count]
+        return (addSpecial ? parts.prefix : []) + encode(text, ContentRanges(content))
+            + (addSpecial ? parts.suffix : [])
+    }
+
+    /// The ids of a chat that a template rendered: the text as a whole, special tokens included, except those that
+    /// are spelt within what came from the conversation. A special token that reaches from content into the
+    /// template's own text counts.
+    /// - Complexity: as ``encode(_:parseSpecial:addSpecial:)``.
+    public func encode(_ prompt: RenderedPrompt) -> [Int32] {
+        encode(prompt.text, ContentRanges(prompt.contentRanges))
+    }
+
+    private func encode(_ text: String, _ content: ContentRanges) -> [Int32] {
+        var ids: [Int32] = []
         var scratch = Scratch()
         let bytes = Array(text.utf8)
-        for part in rawMatcher.parts(of: bytes, parseSpecial: parseSpecial) {
+        for part in rawMatcher.parts(of: bytes, content: content) {
             switch part {
             case .token(let id): ids.append(id)
             case .text(let range):
                 let segment = String(decoding: bytes[range], as: UTF8.self)
-                let normalized = parts.normalizer?.apply(to: segment) ?? segment
-                encode(
-                    normalized, isFirst: range.lowerBound == 0, parseSpecial: parseSpecial, &scratch, into: &ids)
+                var normalized = segment
+                var inner = hasNormalizedControl ? content.within(range) : ContentRanges([])
+                if let normalizer = parts.normalizer {
+                    (normalized, inner) = normalizer.apply(to: segment, content: inner)
+                }
+                encode(normalized, isFirst: range.lowerBound == 0, inner, &scratch, into: &ids)
             }
         }
-        if addSpecial { ids += parts.suffix }
         return ids
     }
 
@@ -93,11 +112,11 @@ public final class Tokenizer: Sendable {
     }
 
     private func encode(
-        _ text: String, isFirst: Bool, parseSpecial: Bool, _ scratch: inout Scratch, into ids: inout [Int32]
+        _ text: String, isFirst: Bool, _ content: ContentRanges, _ scratch: inout Scratch, into ids: inout [Int32]
     ) {
         guard !normalizedMatcher.isEmpty else { return encodeText(text, isFirst: isFirst, &scratch, into: &ids) }
         let bytes = Array(text.utf8)
-        for part in normalizedMatcher.parts(of: bytes, parseSpecial: parseSpecial) {
+        for part in normalizedMatcher.parts(of: bytes, content: content) {
             switch part {
             case .token(let id): ids.append(id)
             case .text(let range):

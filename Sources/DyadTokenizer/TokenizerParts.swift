@@ -27,7 +27,7 @@ struct TokenizerParts: Sendable {
         let field = ruleField
         return try BytePairModel(
             vocabulary, rule: rule, isByteLevel: preTokenizer?.isByteLevel ?? false, fallback: fallback,
-            prefersWholePieces: prefersWholePieces
+            prefersWholePieces: prefersWholePieces, control: controlIDs
         ) { place, found, expected in
             DyadError(
                 .malformed, file: file, subject: "\(field)[\(place)]", found: found, expected: expected,
@@ -41,6 +41,12 @@ struct TokenizerParts: Sendable {
         throw DyadError(
             .malformed, file: file, subject: "post_processor", found: "the id \(id), which no token has",
             expected: "ids of tokens", remedy: "Download or convert the tokenizer again.")
+    }
+
+    /// The tokens that steer the model, which no content may become: special ones, and added ones that begin or end a
+    /// text. (The model still gives the unknown token and bytes for text that has no token of its own.)
+    var controlIDs: Set<Int32> {
+        Set(addedTokens.filter { $0.isSpecial || $0.id == bosID || eosIDs.contains($0.id) }.map(\.id))
     }
 
     /// Adds an end token unless it is there.

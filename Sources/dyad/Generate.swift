@@ -39,7 +39,7 @@ struct LoadedProgram {
     }
 
     func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
-        tokenizer.encode(try tokenizer.renderChat(messages, addGenerationPrompt: true), parseSpecial: true)
+        tokenizer.encode(try tokenizer.renderChat(messages, addGenerationPrompt: true))
     }
 }
 

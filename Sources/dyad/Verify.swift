@@ -158,8 +158,7 @@ struct Verify: ParsableCommand {
         let prompts = try lines.map { line in
             tokenizer.chatTemplateSource == nil
                 ? tokenizer.encode(line, parseSpecial: false)
-                : tokenizer.encode(
-                    try tokenizer.renderChat([ChatMessage(role: "user", content: line)]), parseSpecial: true)
+                : tokenizer.encode(try tokenizer.renderChat([ChatMessage(role: "user", content: line)]))
         }.filter { !$0.isEmpty }
         guard !prompts.isEmpty else {
             throw DyadError(

@@ -20,7 +20,8 @@ import Testing
         variables["messages"] = nil
         return try ChatTemplate(source: source).render(
             messages: messages.compactMap { $0.object.map { ChatMessage(fields: $0) } }, addGenerationPrompt: true,
-            variables: variables, now: now)
+            variables: variables, now: now
+        ).text
     }
 
     static func check(_ source: String, _ variables: JSONObject, _ expected: JSONField) throws {
@@ -82,13 +83,13 @@ import Testing
             "{{ (-9223372036854775807 - 1) // -1 }}", "{{ 99999999999999999999 }}",
         ]
         for source in hostile {
-            let start = ContinuousClock.now
+            let start = ThreadTime.now
             if source.first == "(" {
                 #expect(try Self.render(source, JSONObject()) == source)
             } else {
                 #expect(throws: DyadError.self, "\(source.prefix(60))") { try Self.render(source, JSONObject()) }
             }
-            #expect(ContinuousClock.now - start < .seconds(4), "\(source.prefix(60))")
+            #expect(ThreadTime.now - start < 4, "\(source.prefix(60))")
         }
     }
 
@@ -120,7 +121,7 @@ import Testing
         let tokenizer = try Real.smolLM2.get()
         let prompt = try tokenizer.renderChat([ChatMessage(role: "user", content: "Hi")])
         #expect(
-            prompt == "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+            prompt.text == "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
                 + "<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
         let ids = tokenizer.encode(prompt)
         #expect(ids.first == 1 && ids.filter { $0 == 2 }.count == 2 && tokenizer.eosIDs == [2])

@@ -44,7 +44,7 @@ import Testing
         let tokenizer = try Tokenizer(json: JSONValue.read(path), configuration: configuration, file: path)
         #expect(tokenizer.bosID == 0 && tokenizer.eosIDs == [4])
         #expect(tokenizer.encode("ab", addSpecial: true) == [0, 2])
-        #expect(try tokenizer.renderChat([ChatMessage(role: "user", content: "x")]) == "ax<end>")
+        #expect(try tokenizer.renderChat([ChatMessage(role: "user", content: "x")]).text == "ax<end>")
         let error = #expect(throws: DyadError.self) {
             try Tokenizer(json: JSONValue.read(path), configuration: ["eos_token": "<none>"], file: path)
         }

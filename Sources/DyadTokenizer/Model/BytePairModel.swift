@@ -25,6 +25,8 @@ struct BytePairModel: Sendable {
     private let fallback: Fallback
     /// Whether a piece that is a token is left whole, whatever the merges.
     private let prefersWholePieces: Bool
+    /// Tokens that no text becomes, though the vocabulary spells them.
+    private let control: Set<Int32>
     private let byteSymbols: [Int32]
     private let scalarSymbols: [UInt32: Int32]
     private let merges: MergeTable
@@ -37,29 +39,37 @@ struct BytePairModel: Sendable {
 
     init(
         _ vocabulary: Vocabulary, rule: Rule, isByteLevel: Bool, fallback: Fallback, prefersWholePieces: Bool,
+        control: Set<Int32>,
         failure: (_ place: Int, _ found: String, _ expected: String) -> DyadError
     ) throws(DyadError) {
         self.isByteLevel = isByteLevel
         self.fallback = fallback
         self.prefersWholePieces = prefersWholePieces
+        self.control = control
         firstLone = Int32(truncatingIfNeeded: vocabulary.count)
         byteSymbols =
-            isByteLevel ? (UInt8(0)...255).map { vocabulary.id(of: ByteAlphabet.string(of: $0)) ?? -1 } : []
+            isByteLevel
+            ? (UInt8(0)...255).map { byte in
+                let id = vocabulary.id(of: ByteAlphabet.string(of: byte)) ?? -1
+                return control.contains(id) ? fallback.unknown ?? -1 : id
+            } : []
         var symbols: [UInt32: Int32] = [:]
         if !isByteLevel {
             for (id, token) in vocabulary.tokens.enumerated() {
                 guard let scalars = token?.unicodeScalars, let first = scalars.first,
                     scalars.index(after: scalars.startIndex) == scalars.endIndex, symbols[first.value] == nil
                 else { continue }
+                if control.contains(Int32(truncatingIfNeeded: id)) { continue }
                 symbols[first.value] = Int32(truncatingIfNeeded: id)
             }
         }
         switch rule {
         case .merges(let pairs):
-            merges = try MergeTable(pairs, vocabulary, failure)
+            merges = try MergeTable(pairs, vocabulary, without: control, failure)
             loneScalars = []
         case .scores(let scores, let isText):
-            var builder = ScoredMerges(vocabulary, isText: isText, symbols: symbols)
+            let isPlain = isText.enumerated().map { $1 && !control.contains(Int32(truncatingIfNeeded: $0)) }
+            var builder = ScoredMerges(vocabulary, isText: isPlain, symbols: symbols)
             merges = try builder.table(scores, failure)
             symbols = builder.symbols
             loneScalars = builder.loneScalars
@@ -75,7 +85,9 @@ struct BytePairModel: Sendable {
             encode(piece[middle...], vocabulary: vocabulary, queue: &queue, into: &ids)
             return
         }
-        if prefersWholePieces, let whole = vocabulary.id(of: spelling(piece)) { return ids.append(whole) }
+        if prefersWholePieces, let whole = vocabulary.id(of: spelling(piece)), !control.contains(whole) {
+            return ids.append(whole)
+        }
         var symbols: [Int32] = []
         symbols.reserveCapacity(piece.count)
         if isByteLevel {
@@ -133,7 +145,7 @@ struct BytePairModel: Sendable {
 extension MergeTable {
     /// The table of a list of merges.
     fileprivate init(
-        _ pairs: [(String, String)], _ vocabulary: Vocabulary,
+        _ pairs: [(String, String)], _ vocabulary: Vocabulary, without control: Set<Int32>,
         _ failure: (_ place: Int, _ found: String, _ expected: String) -> DyadError
     ) throws(DyadError) {
         self.init()
@@ -145,7 +157,7 @@ extension MergeTable {
                 let missing = [pair.0, pair.1, pair.0 + pair.1].first { vocabulary.id(of: $0) == nil } ?? ""
                 throw failure(rank, "'\(missing.prefix(60))', which is no token", "a merge of tokens to a token")
             }
-            insert(left, right, rank: Int32(truncatingIfNeeded: rank), id: id)
+            if !control.contains(id) { insert(left, right, rank: Int32(truncatingIfNeeded: rank), id: id) }
         }
     }
 }

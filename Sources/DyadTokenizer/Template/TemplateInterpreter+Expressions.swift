@@ -5,28 +5,29 @@ extension TemplateInterpreter {
         try enter()
         defer { leave() }
         switch expression {
-        case .literal(let json): return TemplateValue(json)
+        case .literal(let value): return value
         case .name(let name):
             if let value = value(of: name) { return value }
-            return Self.functions.contains(name) ? .callable(.function(name)) : .undefined(name)
-        case .list(let parts): return .list(try evaluate(all: parts))
+            return Self.functions.contains(name) ? .function(name) : .undefined(name)
+        case .list(let parts): return try sequence(try evaluate(all: parts))
+        case .tuple(let parts): return try sequence(try evaluate(all: parts), .tuple)
         case .map(let members): return try map(members)
         case .attribute(let value, let name): return try attribute(try evaluate(value), name)
         case .item(let value, let key): return try item(try evaluate(value), try evaluate(key))
         case .slice(let value, let from, let to, let step):
             return try slice(try evaluate(value), try bound(from), try bound(to), try bound(step))
-        case .call(let callee, let arguments): return try call(callee, arguments)
+        case .call(let callee, let arguments): return try call(callee, arguments, caller: nil)
         case .filter(let value, let name, let arguments):
             let value = try evaluate(value)
             return try filter(name, value, try TemplateCall(name, line, arguments, &self))
         case .test(let value, let name, let arguments):
             let value = try evaluate(value)
             return .bool(try test(name, value, try TemplateCall(name, line, arguments, &self)))
-        case .negative(let value):
+        case .negative(let value): return try negative(try evaluate(value))
+        case .positive(let value):
             let value = try evaluate(value)
-            if let integer = value.integer { return .integer(0 &- integer) }
-            guard let number = value.number else { throw TemplateFailure.value(line, value.kind, "a number after '-'") }
-            return .decimal(-number)
+            guard value.number != nil else { throw TemplateFailure.value(line, value.kind, "a number after '+'") }
+            return value.integer.map { .integer($0) } ?? value
         case .not(let value): return .bool(!(try evaluate(value).isTrue))
         case .and(let left, let right):
             let left = try evaluate(left)
@@ -45,7 +46,6 @@ extension TemplateInterpreter {
     }
 
     mutating func evaluate(all parts: [TemplateExpression]) throws(DyadError) -> [TemplateValue] {
-        try charge(elements: parts.count)
         var values: [TemplateValue] = []
         for part in parts { values.append(try evaluate(part)) }
         return values
@@ -53,52 +53,148 @@ extension TemplateInterpreter {
 
     private mutating func map(_ members: [(TemplateExpression, TemplateExpression)]) throws(DyadError) -> TemplateValue
     {
-        try charge(elements: members.count)
-        var map = TemplateMap()
+        var map = TemplateMembers()
         for (key, value) in members {
-            let key = try evaluate(key)
-            guard case .string(let name) = key else {
-                throw TemplateFailure.unsupported(line, key.kind + " as a key", "a string")
-            }
-            map[name] = try evaluate(value)
+            let name = try evaluate(key)
+            map.set(try self.key(name), name, try evaluate(value))
         }
-        return .map(map)
+        return try self.map(map)
     }
+
+    /// What a loop goes over: elements, the scalars of a string, the keys of a mapping; nil for what Python cannot go
+    /// over. An iterator is empty afterwards.
+    mutating func elements(of value: TemplateValue) throws(DyadError) -> [TemplateValue]? {
+        switch value {
+        case .sequence(let sequence): return sequence.elements
+        case .string(let text):
+            try charge(elements: 4 * text.count)
+            return text.scalars.map { .string(TemplateString([$0])) }
+        case .map(let map): return map.keys
+        case .undefined: return []
+        case .iterator(let number):
+            defer { iterators[number] = [] }
+            return Array(iterators[number])
+        default: return nil
+        }
+    }
+
+    // MARK: Members
 
     /// `value.name`: Python's attribute, then the member.
-    func attribute(_ value: TemplateValue, _ name: String) throws(DyadError) -> TemplateValue {
-        switch value {
-        case .undefined:
+    mutating func attribute(_ value: TemplateValue, _ name: String) throws(DyadError) -> TemplateValue {
+        if case .undefined = value {
             throw TemplateFailure.value(line, "\(value.kind), asked for '\(name)'", "a value")
-        case .namespace(let namespace): return namespace.members[name] ?? .undefined(name)
-        case .loop(let loop): return loop.attribute(name)
-        case .map(let map):
-            if Self.mapMethods.contains(name) { return .callable(.method(value, name)) }
-            return map[name] ?? .undefined(name)
-        case .string: return Self.stringMethods.contains(name) ? .callable(.method(value, name)) : .undefined(name)
-        case .list: return Self.listMethods.contains(name) ? .callable(.method(value, name)) : .undefined(name)
-        default: return .undefined(name)
+        }
+        if let attribute = try pythonAttribute(value, name) { return attribute }
+        if case .map(let map) = value { return map[TemplateKey(name)] ?? .undefined(name) }
+        return .undefined(name)
+    }
+
+    /// What Python's `getattr` finds; nil if there is nothing.
+    mutating func pythonAttribute(_ value: TemplateValue, _ name: String) throws(DyadError) -> TemplateValue? {
+        let methods: Set<String>
+        switch value {
+        case .namespace(let number): return namespaces[number][TemplateKey(name)]
+        case .loop(let number): return attribute(ofLoop: number, name)
+        case .cycler(let number):
+            if name == "current" { return cyclers[number].values[cyclers[number].place] }
+            methods = ["next", "reset"]
+        case .macro(let number):
+            if name == "name" { return TemplateValue(self.name(ofMacro: number)) }
+            methods = []
+        case .map: methods = Self.mapMethods
+        case .string: methods = Self.stringMethods
+        case .sequence(let sequence):
+            if sequence.kind == .group, name == "grouper" { return sequence.elements[0] }
+            if sequence.kind == .group, name == "list" { return sequence.elements[1] }
+            methods = [.keys, .values, .items].contains(sequence.kind) ? [] : Self.listMethods
+        case .function("dict"): methods = ["fromkeys"]
+        default: methods = []
+        }
+        if methods.contains(name) { return .method(TemplateMethod(value, name)) }
+        if Self.refusedAttributes.contains(name) || name.hasPrefix("__"), refuses(value, name) {
+            throw TemplateFailure.unsupported(line, "'\(name.prefix(40))' of \(value.kind)", "another way to say it")
+        }
+        return nil
+    }
+
+    /// Whether Python has the attribute, and Dyad, or transformers' sandbox, has not.
+    private func refuses(_ value: TemplateValue, _ name: String) -> Bool {
+        if name.hasPrefix("__") { return true }
+        switch value {
+        case .string: return ["encode", "translate", "maketrans"].contains(name)
+        case .bool, .integer, .decimal: return Self.numberAttributes.contains(name)
+        case .sequence(let sequence):
+            return sequence.kind == .list && Self.changingMethods.contains(name)
+                || sequence.kind == .range && ["start", "stop", "step"].contains(name)
+                || [.keys, .values, .items].contains(sequence.kind) && ["isdisjoint", "mapping"].contains(name)
+        case .map: return ["clear", "pop", "popitem", "setdefault", "update"].contains(name)
+        case .macro: return ["arguments", "caller", "catch_kwargs", "catch_varargs", "explicit_caller"].contains(name)
+        default: return false
         }
     }
 
-    /// `value[key]`.
-    func item(_ value: TemplateValue, _ key: TemplateValue) throws(DyadError) -> TemplateValue {
-        if case .undefined = value { throw TemplateFailure.value(line, "\(value.kind), asked for an item", "a value") }
-        if case .string(let name) = key {
-            if case .map(let map) = value, let member = map[name] { return member }
-            return try attribute(value, name)
+    private static let numberAttributes: Set<String> = [
+        "real", "imag", "numerator", "denominator", "conjugate", "bit_length", "bit_count", "as_integer_ratio",
+        "is_integer", "to_bytes", "from_bytes", "hex", "fromhex",
+    ]
+    private static let changingMethods: Set<String> = [
+        "append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove",
+    ]
+    private static let refusedAttributes = numberAttributes.union(changingMethods).union([
+        "encode", "translate", "maketrans", "start", "stop", "step", "isdisjoint", "mapping", "popitem", "setdefault",
+        "update", "arguments", "caller", "catch_kwargs", "catch_varargs", "explicit_caller",
+    ])
+
+    private func attribute(ofLoop number: Int, _ name: String) -> TemplateValue? {
+        let loop = loops[number]
+        switch name {
+        case "index": return .integer(loop.index + 1)
+        case "index0": return .integer(loop.index)
+        case "revindex": return .integer(loop.items.count - loop.index)
+        case "revindex0": return .integer(loop.items.count - loop.index - 1)
+        case "first": return .bool(loop.index == 0)
+        case "last": return .bool(loop.index == loop.items.count - 1)
+        case "length": return .integer(loop.items.count)
+        case "depth": return .integer(loop.depth)
+        case "depth0": return .integer(loop.depth - 1)
+        case "previtem": return loop.items.indices.contains(loop.index - 1) ? loop.items[loop.index - 1] : nil
+        case "nextitem": return loop.items.indices.contains(loop.index + 1) ? loop.items[loop.index + 1] : nil
+        case "cycle", "changed": return .method(TemplateMethod(.loop(number), name))
+        default: return nil
         }
-        guard var index = key.integer else { return .undefined("item \(key.text)") }
-        if case .string(let text) = value {
-            let scalars = Array(text.unicodeScalars)
-            if index < 0 { index += scalars.count }
-            return scalars.indices.contains(index)
-                ? .string(String(Character(scalars[index]))) : .undefined("item \(index)")
-        }
-        guard case .list(let elements) = value else { return .undefined("item \(index)") }
-        if index < 0 { index += elements.count }
-        return elements.indices.contains(index) ? elements[index] : .undefined("item \(index)")
     }
+
+    /// `value[key]`: the item, then Python's attribute.
+    mutating func item(_ value: TemplateValue, _ key: TemplateValue) throws(DyadError) -> TemplateValue {
+        if case .undefined = value { throw TemplateFailure.value(line, "\(value.kind), asked for an item", "a value") }
+        if case .map(let map) = value, !key.isUndefined {
+            switch key {
+            case .none, .bool, .integer, .decimal, .string:
+                if let member = map[try self.key(key)] { return member }
+            case .sequence(let sequence) where sequence.isTuple:
+                if let member = map[try self.key(key)] { return member }
+            default: break
+            }
+        }
+        if let name = key.string {
+            guard name.count <= 1000 else { return .undefined("an item with a long name") }
+            return try pythonAttribute(value, name.text) ?? .undefined(name.text)
+        }
+        guard var index = key.integer else { return .undefined("an item of \(key.kind)") }
+        let missing = "item \(index)"
+        switch value {
+        case .string(let text):
+            if index < 0 { index += text.count }
+            return text.scalars.indices.contains(index) ? self.text([text.scalars[index]]) : .undefined(missing)
+        case .sequence(let sequence) where ![.keys, .values, .items].contains(sequence.kind):
+            if index < 0 { index += sequence.elements.count }
+            return sequence.elements.indices.contains(index) ? sequence.elements[index] : .undefined(missing)
+        default: return .undefined(missing)
+        }
+    }
+
+    // MARK: Slices
 
     private mutating func bound(_ expression: TemplateExpression?) throws(DyadError) -> Int? {
         guard let expression else { return nil }
@@ -115,8 +211,9 @@ extension TemplateInterpreter {
     {
         let count: Int
         switch value {
-        case .string(let text): count = text.unicodeScalars.count
-        case .list(let elements): count = elements.count
+        case .string(let text): count = text.count
+        case .sequence(let sequence) where ![.keys, .values, .items].contains(sequence.kind):
+            count = sequence.elements.count
         default: throw TemplateFailure.value(line, value.kind, "a list or a string to slice")
         }
         let step = step ?? 1
@@ -130,138 +227,17 @@ extension TemplateInterpreter {
         }
         let first = place(from, step > 0 ? 0 : count - 1)
         let end = place(to, step > 0 ? count : -1)
-        let places = Array(stride(from: first, to: end, by: step))
-        try charge(elements: places.count)
+        let places = stride(from: first, to: end, by: max(-count - 1, min(step, count + 1)))
         if case .string(let text) = value {
-            let scalars = Array(text.unicodeScalars)
-            return .string(TemplateText.string(places.map { scalars[$0] }[...]))
+            try charge(scalars: abs(end - first))
+            return .string(
+                TemplateString(
+                    step == 1 ? Array(text.scalars[first..<max(first, end)]) : places.map { text.scalars[$0] },
+                    isMarkup: text.isMarkup))
         }
-        guard case .list(let elements) = value else { return .none }
-        return .list(places.map { elements[$0] })
-    }
-
-    // MARK: Operators
-
-    private mutating func arithmetic(_ operation: String, _ left: TemplateValue, _ right: TemplateValue)
-        throws(DyadError) -> TemplateValue
-    {
-        switch (operation, left, right) {
-        case ("~", _, _):
-            let text = left.text + right.text
-            try charge(text.utf8.count)
-            return .string(text)
-        case ("+", .string(let left), .string(let right)):
-            try charge(left.utf8.count + right.utf8.count)
-            return .string(left + right)
-        case ("+", .list(let left), .list(let right)):
-            try charge(elements: left.count + right.count)
-            return .list(left + right)
-        case ("*", .string(let text), .integer(let count)), ("*", .integer(let count), .string(let text)):
-            let (length, overflow) = text.utf8.count.multipliedReportingOverflow(by: max(0, count))
-            try charge(overflow ? .max : length)
-            return .string(String(repeating: text, count: max(0, count)))
-        default: break
-        }
-        if let left = left.integer, let right = right.integer, operation != "/" {
-            return try integers(operation, left, right)
-        }
-        guard let first = left.number, let second = right.number else {
-            throw TemplateFailure.value(line, "\(left.kind) \(operation) \(right.kind)", "values that go together")
-        }
-        switch operation {
-        case "+": return .decimal(first + second)
-        case "-": return .decimal(first - second)
-        case "*": return .decimal(first * second)
-        case "/", "//", "%":
-            guard second != 0 else { throw TemplateFailure.value(line, "a division by zero", "another divisor") }
-            let floor = (first / second).rounded(.down)
-            return .decimal(operation == "/" ? first / second : operation == "//" ? floor : first - floor * second)
-        default: throw TemplateFailure.unsupported(line, "'\(operation)' of decimals", "integers")
-        }
-    }
-
-    private func integers(_ operation: String, _ left: Int, _ right: Int) throws(DyadError) -> TemplateValue {
-        var result: (partialValue: Int, overflow: Bool)
-        switch operation {
-        case "+": result = left.addingReportingOverflow(right)
-        case "-": result = left.subtractingReportingOverflow(right)
-        case "*": result = left.multipliedReportingOverflow(by: right)
-        case "//", "%":
-            guard right != 0 else { throw TemplateFailure.value(line, "a division by zero", "another divisor") }
-            result = left.dividedReportingOverflow(by: right)
-            let rest = left.remainderReportingOverflow(dividingBy: right).partialValue
-            let isBelow = rest != 0 && (rest < 0) != (right < 0)
-            result.partialValue =
-                operation == "%" ? (isBelow ? rest + right : rest) : result.partialValue - (isBelow ? 1 : 0)
-        default:
-            guard right >= 0, right < 64 else {
-                throw TemplateFailure.unsupported(line, "the power \(right)", "0 to 63")
-            }
-            result = (1, false)
-            for _ in 0..<right where !result.overflow {
-                result = result.partialValue.multipliedReportingOverflow(by: left)
-            }
-        }
-        guard !result.overflow else { throw TemplateFailure.value(line, "an integer overflow", "64 bits") }
-        return .integer(result.partialValue)
-    }
-
-    private mutating func compare(_ first: TemplateValue, _ pairs: [(operation: String, right: TemplateExpression)])
-        throws(DyadError) -> Bool
-    {
-        var left = first
-        for (operation, right) in pairs {
-            let right = try evaluate(right)
-            guard try compare(operation, left, right) else { return false }
-            left = right
-        }
-        return true
-    }
-
-    func compare(_ operation: String, _ left: TemplateValue, _ right: TemplateValue) throws(DyadError) -> Bool {
-        switch operation {
-        case "==": return TemplateValue.areEqual(left, right)
-        case "!=": return !TemplateValue.areEqual(left, right)
-        case "in": return try contains(right, left)
-        case "not in": return !(try contains(right, left))
-        default: break
-        }
-        let isSwapped = operation == ">" || operation == "<="
-        let less = isSwapped ? TemplateValue.isLess(right, left) : TemplateValue.isLess(left, right)
-        guard let less else {
-            throw TemplateFailure.value(line, "\(left.kind) \(operation) \(right.kind)", "values that have an order")
-        }
-        return operation == "<" || operation == ">" ? less : !less
-    }
-
-    private func contains(_ container: TemplateValue, _ element: TemplateValue) throws(DyadError) -> Bool {
-        switch (container, element) {
-        case (.string(let text), .string(let part)): return TemplateText.range(of: part, in: text) != nil
-        case (.map(let map), .string(let key)): return map[key] != nil
-        case (.map, _), (.undefined, _): return false
-        case (.list(let elements), _): return elements.contains { TemplateValue.areEqual($0, element) }
-        default:
-            throw TemplateFailure.value(line, "'in' \(container.kind)", "a list, a mapping, or a string in a string")
-        }
-    }
-}
-
-extension TemplateLoopState {
-    fileprivate func attribute(_ name: String) -> TemplateValue {
-        switch name {
-        case "index": .integer(index + 1)
-        case "index0": .integer(index)
-        case "revindex": .integer(items.count - index)
-        case "revindex0": .integer(items.count - index - 1)
-        case "first": .bool(index == 0)
-        case "last": .bool(index == items.count - 1)
-        case "length": .integer(items.count)
-        case "depth": .integer(depth)
-        case "depth0": .integer(depth - 1)
-        case "previtem": index > 0 ? items[index - 1] : .undefined(name)
-        case "nextitem": index + 1 < items.count ? items[index + 1] : .undefined(name)
-        case "cycle": .callable(.method(.loop(self), name))
-        default: .undefined(name)
-        }
+        guard case .sequence(let sequence) = value else { return .none }
+        try charge(elements: abs(end - first))
+        return try self.sequence(
+            places.map { sequence.elements[$0] }, sequence.kind == .group ? .tuple : sequence.kind)
     }
 }

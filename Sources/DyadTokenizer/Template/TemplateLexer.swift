@@ -108,7 +108,11 @@ struct TemplateLexer {
     private func strip(_ text: [Unicode.Scalar], before kind: Unicode.Scalar, _ control: Unicode.Scalar)
         -> [Unicode.Scalar]
     {
-        if control == "-" { return Array(TemplateText.trimEnd(text[...])) }
+        if control == "-" {
+            var kept = text[...]
+            while let last = kept.last, TemplateText.isSpace(last) { kept.removeLast() }
+            return Array(kept)
+        }
         guard control != "+", kind != "{" else { return text }
         let lineStart = (text.lastIndex(of: "\n") ?? -1) + 1
         guard lineStart > 0 || startsLine, text[lineStart...].allSatisfy(TemplateText.isSpace) else { return text }
@@ -151,18 +155,16 @@ struct TemplateLexer {
         }
         position += 3
         skipSpace()
-        var control: Unicode.Scalar?
-        if at("-", position) || at("+", position) {
-            control = source[position]
-            position += 1
-        }
+        let isTrimmed = at("-", position)
+        if isTrimmed { position += 1 }
         guard at("%}", position) else {
             (position, line) = before
             return false
         }
         let opened = line
         position += 2
-        afterTag(control, isVariable: false)
+        // Unlike after other tags, a line feed stays.
+        afterTag(isTrimmed ? "-" : nil, isVariable: true)
         var text: [Unicode.Scalar] = []
         while position < source.count {
             if at("{%", position), let end = endOfRaw() {
@@ -216,6 +218,9 @@ struct TemplateLexer {
             let scalar = source[position]
             if "([{".unicodeScalars.contains(scalar) { open += 1 }
             if ")]}".unicodeScalars.contains(scalar) { open -= 1 }
+            guard tokens.count < Self.tokenLimit else {
+                throw TemplateFailure.syntax(line, "more than \(Self.tokenLimit) names and marks", "a shorter template")
+            }
             guard open >= 0 else { throw TemplateFailure.syntax(line, "an unbalanced '\(scalar)'", "its opening") }
             try token()
         }
@@ -234,7 +239,8 @@ struct TemplateLexer {
         return " "
     }
 
-    private static let marks = [
+    private static let tokenLimit = 200_000
+    private static let marks: Set<String> = [
         "**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", ">", "<", "=", ".", ":", "|", ",", "(", ")",
         "[", "]", "{", "}",
     ]
@@ -251,8 +257,10 @@ struct TemplateLexer {
         }
         if ("0"..."9").contains(scalar) { return try number() }
         if scalar == "'" || scalar == "\"" { return try string(scalar) }
-        for mark in Self.marks where at(mark, position) {
-            position += mark.unicodeScalars.count
+        for length in [2, 1] where position + length <= source.count {
+            let mark = TemplateText.string(source[position..<position + length])
+            guard Self.marks.contains(mark) else { continue }
+            position += length
             return append(.mark(mark))
         }
         throw TemplateFailure.syntax(line, "'\(scalar)'", "an expression")
@@ -261,6 +269,16 @@ struct TemplateLexer {
     private mutating func number() throws(DyadError) {
         func isDigit(_ place: Int) -> Bool { place < source.count && ("0"..."9").contains(source[place]) }
         let start = position
+        if at("0", position), position + 1 < source.count {
+            let radix: Int? =
+                switch source[position + 1] {
+                case "x", "X": 16
+                case "o", "O": 8
+                case "b", "B": 2
+                default: nil
+                }
+            if let radix { return try number(radix: radix) }
+        }
         while isDigit(position) || (at("_", position) && isDigit(position + 1)) { position += 1 }
         var isDecimal = false
         if at(".", position), isDigit(position + 1) {
@@ -277,11 +295,28 @@ struct TemplateLexer {
             }
         }
         let text = TemplateText.string(source[start..<position]).filter { $0 != "_" }
-        if !isDecimal, let value = Int(text) { return append(.integer(value)) }
-        guard isDecimal, let value = Double(text), value.isFinite else {
+        let hasLeadingZero = !isDecimal && text.first == "0" && text.contains { $0 != "0" }
+        if !isDecimal, !hasLeadingZero, let value = Int(text) { return append(.integer(value)) }
+        guard isDecimal, let value = Double(text) else {
             throw TemplateFailure.syntax(line, "the number \(text.prefix(40))", "one of 64 bits")
         }
         append(.decimal(value))
+    }
+
+    /// A number such as `0x1f`.
+    private mutating func number(radix: Int) throws(DyadError) {
+        position += 2
+        let start = position
+        while position < source.count,
+            source[position] == "_" || source[position].properties.isAlphabetic
+                || ("0"..."9").contains(source[position])
+        { position += 1 }
+        let text = TemplateText.string(source[start..<position])
+        guard !text.hasSuffix("_"), !text.contains("__"), let value = Int(text.filter { $0 != "_" }, radix: radix)
+        else {
+            throw TemplateFailure.syntax(line, "the number \(text.prefix(40))", "digits of base \(radix), in 64 bits")
+        }
+        append(.integer(value))
     }
 
     private mutating func string(_ quote: Unicode.Scalar) throws(DyadError) {
@@ -308,6 +343,12 @@ struct TemplateLexer {
             case "r": text.append("\r")
             case "\\", "'", "\"": text.append(escaped)
             case "\n": break
+            case "a": text.append("\u{7}")
+            case "b": text.append("\u{8}")
+            case "f": text.append("\u{c}")
+            case "v": text.append("\u{b}")
+            case "0"..."7": text.append(octal(escaped))
+            case "N": throw TemplateFailure.unsupported(line, "a character by its name", "the character itself")
             case "x": text.append(try hexadecimal(2))
             case "u": text.append(try hexadecimal(4))
             case "U": text.append(try hexadecimal(8))
@@ -317,6 +358,16 @@ struct TemplateLexer {
             }
         }
         throw TemplateFailure.syntax(opened, "a string that is not closed", "\(quote)")
+    }
+
+    /// The scalar of one to three octal digits, of which the first has been read.
+    private mutating func octal(_ first: Unicode.Scalar) -> Unicode.Scalar {
+        var value = first.value - 0x30
+        for _ in 0..<2 where position < source.count && ("0"..."7").contains(source[position]) {
+            value = value * 8 + source[position].value - 0x30
+            position += 1
+        }
+        return Unicode.Scalar(value) ?? "\u{fffd}"
     }
 
     private mutating func hexadecimal(_ count: Int) throws(DyadError) -> Unicode.Scalar {

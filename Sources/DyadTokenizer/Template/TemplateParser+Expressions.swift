@@ -3,16 +3,16 @@ import DyadFormats
 /// Expressions in Jinja's order of precedence, from the loosest: `a if b else c`, `or`, `and`, `not`, comparisons,
 /// `+ -`, `~`, `* / // %`, `**`, signs, and then what follows a value: attributes, items, calls, filters and tests.
 extension TemplateParser {
-    /// `a, b` is a list, too.
-    mutating func expressionOrTuple() throws(DyadError) -> TemplateExpression {
-        let first = try expression()
+    /// `a, b` is a tuple. `withCondition`: whether elements may be `a if b else c`.
+    mutating func expressionOrTuple(withCondition: Bool = true) throws(DyadError) -> TemplateExpression {
+        let first = try withCondition ? expression() : expressionWithoutCondition()
         guard next == .mark(",") else { return first }
         var elements = [first]
         while take(mark: ",") {
             if next == .blockEnd || next == .variableEnd || next == .mark(")") { break }
-            elements.append(try expression())
+            elements.append(try withCondition ? expression() : expressionWithoutCondition())
         }
-        return .list(elements)
+        return .tuple(elements)
     }
 
     mutating func expression() throws(DyadError) -> TemplateExpression {
@@ -124,15 +124,15 @@ extension TemplateParser {
         if take(mark: "-") {
             value = .negative(try signed(filters: false))
         } else if take(mark: "+") {
-            value = try signed(filters: false)
+            value = .positive(try signed(filters: false))
         } else {
             value = try postfix(try primary())
         }
         while filters, next == .mark("|") || next == .mark("(") || next == .name("is") {
             try link()
             if take(mark: "|") {
-                let name = try name()
-                value = .filter(value, name, next == .mark("(") ? try arguments() : TemplateArguments())
+                let (name, arguments) = try filter()
+                value = .filter(value, name, arguments)
             } else if take(name: "is") {
                 value = try test(value)
             } else {
@@ -142,12 +142,20 @@ extension TemplateParser {
         return value
     }
 
+    /// The name of a filter and its arguments.
+    mutating func filter() throws(DyadError) -> (name: String, arguments: TemplateArguments) {
+        let name = try name()
+        return (name, next == .mark("(") ? try arguments() : TemplateArguments())
+    }
+
     private mutating func test(_ value: TemplateExpression) throws(DyadError) -> TemplateExpression {
         let isNegated = take(name: "not")
         let name = try name()
         var arguments = TemplateArguments()
         if next == .mark("(") {
             arguments = try self.arguments()
+        } else if next == .name("is") {
+            throw TemplateFailure.syntax(line, "'is' after a test", "one test of a value")
         } else if startsTestArgument {
             arguments.positional = [try postfix(try primary())]
         }
@@ -158,7 +166,7 @@ extension TemplateParser {
     /// Whether an argument without brackets follows the name of a test: `x is divisibleby 3`.
     private var startsTestArgument: Bool {
         switch next {
-        case .name(let name): !["else", "or", "and", "is", "if", "in", "not"].contains(name)
+        case .name(let name): !["else", "or", "and"].contains(name)
         case .string, .integer, .decimal, .mark("["), .mark("{"): true
         default: false
         }
@@ -188,9 +196,10 @@ extension TemplateParser {
         func endsBound(_ kind: TemplateToken.Kind) -> Bool { kind == .mark(":") || kind == .mark("]") }
         let from = endsBound(next) ? nil : try expression()
         guard take(mark: ":") else {
+            var indices = from.map { [$0] } ?? []
+            while from != nil, take(mark: ",") { indices.append(try expression()) }
             try expect(mark: "]")
-            guard let from else { throw unexpected("an index") }
-            return .item(value, from)
+            return .item(value, indices.count == 1 ? indices[0] : .tuple(indices))
         }
         let to = endsBound(next) ? nil : try expression()
         var step: TemplateExpression?
@@ -199,7 +208,7 @@ extension TemplateParser {
         return .slice(value, from: from, to: to, step: step)
     }
 
-    private mutating func arguments() throws(DyadError) -> TemplateArguments {
+    mutating func arguments() throws(DyadError) -> TemplateArguments {
         var arguments = TemplateArguments()
         try expect(mark: "(")
         var isFirst = true
@@ -207,14 +216,20 @@ extension TemplateParser {
             if !isFirst { try expect(mark: ",") }
             isFirst = false
             if take(mark: ")") { break }
-            if case .name(let name) = next, following == .mark("=") {
+            if case .name(let name) = next, following == .mark("="), arguments.unpackedNames == nil {
                 advance()
                 advance()
                 arguments.named.append((name, try expression()))
-            } else if next == .mark("*") || next == .mark("**") {
-                throw TemplateFailure.unsupported(line, "unpacked arguments", "arguments one by one")
-            } else {
+            } else if next == .mark("*"), arguments.unpacked == nil, arguments.unpackedNames == nil {
+                advance()
+                arguments.unpacked = try expression()
+            } else if next == .mark("**"), arguments.unpackedNames == nil {
+                advance()
+                arguments.unpackedNames = try expression()
+            } else if arguments.unpacked == nil, arguments.unpackedNames == nil, arguments.named.isEmpty {
                 arguments.positional.append(try expression())
+            } else {
+                throw unexpected("')' or an argument with a name")
             }
         }
         return arguments
@@ -225,10 +240,12 @@ extension TemplateParser {
         case .name(let name):
             advance()
             switch name {
-            case "true", "True": return .literal(true)
-            case "false", "False": return .literal(false)
-            case "none", "None": return .literal(nil)
-            default: return .name(name)
+            case "true", "True": return .literal(.bool(true))
+            case "false", "False": return .literal(.bool(false))
+            case "none", "None": return .literal(.none)
+            default:
+                names.insert(name)
+                return .name(name)
             }
         case .string(var text):
             advance()
@@ -236,16 +253,16 @@ extension TemplateParser {
                 text += more
                 advance()
             }
-            return .literal(.string(text))
+            return .literal(TemplateValue(text))
         case .integer(let value):
             advance()
             return .literal(.integer(value))
         case .decimal(let value):
             advance()
-            return .literal(.number(value))
+            return .literal(.decimal(value))
         case .mark("("):
             advance()
-            if take(mark: ")") { return .list([]) }
+            if take(mark: ")") { return .tuple([]) }
             let value = try expressionOrTuple()
             try expect(mark: ")")
             return value

@@ -10,6 +10,12 @@ struct TemplateParser {
     /// How many operators the expression being read has chained so far.
     var chain = 0
 
+    /// The names that have been read, for macros, which are given more if they ask for it.
+    var names: Set<String> = []
+
+    /// Whether `break` and `continue` may stand here.
+    private var isInLoop = false
+
     /// The parser recurses: this bounds the stack it uses, and that of the interpreter.
     static let depthLimit = 64
     /// A chain such as `a + b + c` nests to the left, and the interpreter recurses, too.
@@ -100,9 +106,10 @@ struct TemplateParser {
             switch next {
             case .text(let text):
                 advance()
-                statements.append(TemplateStatement(kind: .text(text), line: line))
+                statements.append(TemplateStatement(kind: .text(TemplateString(text)), line: line))
             case .variableBegin:
                 advance()
+                chain = 0
                 statements.append(TemplateStatement(kind: .output(try expressionOrTuple()), line: line))
                 try expect(.variableEnd, "'}}'")
             case .blockBegin:
@@ -114,8 +121,11 @@ struct TemplateParser {
         }
     }
 
-    /// The statements of a block and its end: `{% endfor %}`.
-    private mutating func body(_ end: String) throws(DyadError) -> [TemplateStatement] {
+    /// The statements of a block and its end: `{% endwith %}`. A loop outside is out of reach of most blocks.
+    private mutating func body(_ end: String, mayLeaveLoop: Bool = false) throws(DyadError) -> [TemplateStatement] {
+        let outer = isInLoop
+        isInLoop = outer && mayLeaveLoop
+        defer { isInLoop = outer }
         let body = try statements(until: [end])
         try closeBlock(end)
         return body
@@ -129,22 +139,35 @@ struct TemplateParser {
     private mutating func statement() throws(DyadError) -> TemplateStatement.Kind {
         let line = line
         let name = try name()
+        chain = 0
         switch name {
         case "if": return try condition()
         case "for": return .loop(try loop())
         case "set": return try set()
-        case "macro": return .macro(try macro())
+        case "macro": return .macro(try macro(name: try self.name(), end: "endmacro"))
+        case "call": return try callBlock()
+        case "filter":
+            var filters: TemplateFilters = []
+            repeat {
+                try link()
+                filters.append(try filter())
+            } while take(mark: "|")
+            try expect(.blockEnd, "'%}'")
+            return .filterBlock(filters, try body("endfilter"))
         case "break", "continue":
+            guard isInLoop else {
+                throw TemplateFailure.syntax(line, "'\(name)' outside of a loop", "a loop around it")
+            }
             try expect(.blockEnd, "'%}'")
             return name == "break" ? .breakLoop : .continueLoop
         case "generation":
             try expect(.blockEnd, "'%}'")
-            return .block(try body("endgeneration"), isScope: false)
-        case "with": return try with(line)
+            return .scope(try body("endgeneration"))
+        case "with": return try with()
         default:
             throw TemplateFailure.unsupported(
                 line, "the tag '\(name.prefix(40))'",
-                "if, for, set, macro, with, break, continue, generation, raw or a comment")
+                "if, for, set, macro, call, filter, with, break, continue, generation, raw or a comment")
         }
     }
 
@@ -165,69 +188,127 @@ struct TemplateParser {
     }
 
     private mutating func loop() throws(DyadError) -> TemplateLoop {
-        let target = try target()
+        let target = try target(isAssignment: false)
         guard take(name: "in") else { throw unexpected("'in'") }
-        let items = try expressionWithoutCondition()
+        let items = try expressionOrTuple(withCondition: false)
         let condition = take(name: "if") ? try expression() : nil
-        if next == .name("recursive") {
-            throw TemplateFailure.unsupported(line, "a recursive loop", "a plain loop")
-        }
+        let isRecursive = take(name: "recursive")
         try expect(.blockEnd, "'%}'")
+        let outer = isInLoop
+        isInLoop = true
         let body = try statements(until: ["else", "endfor"])
+        isInLoop = outer
         var otherwise: [TemplateStatement] = []
         if take(name: "else") {
             try expect(.blockEnd, "'%}'")
             otherwise = try statements(until: ["endfor"])
         }
         try closeBlock("endfor")
-        return TemplateLoop(target: target, items: items, condition: condition, body: body, otherwise: otherwise)
+        return TemplateLoop(
+            target: target, items: items, condition: condition, isRecursive: isRecursive, body: body,
+            otherwise: otherwise)
     }
 
-    private mutating func target() throws(DyadError) -> TemplateTarget {
-        let isParenthesised = take(mark: "(")
-        let first = try name()
-        if take(mark: ".") { return .attribute(first, try name()) }
-        var names = [first]
-        while take(mark: ",") { names.append(try name()) }
-        if isParenthesised { try expect(mark: ")") }
-        return names.count == 1 ? .name(first) : .names(names)
+    /// Names with commas between, and brackets around some. An assignment may also set a member of a namespace.
+    private mutating func target(isAssignment: Bool) throws(DyadError) -> TemplateTarget {
+        if case .name(let first) = next, following == .mark("."), isAssignment {
+            advance()
+            advance()
+            return .attribute(first, try name())
+        }
+        let first = try singleTarget()
+        guard next == .mark(",") else { return first }
+        var targets = [first]
+        while take(mark: ",") {
+            if next == .mark("=") || next == .name("in") || next == .mark(")") { break }
+            targets.append(try singleTarget())
+        }
+        return .targets(targets)
+    }
+
+    private mutating func singleTarget() throws(DyadError) -> TemplateTarget {
+        guard take(mark: "(") else {
+            let name = try name()
+            guard !["true", "false", "none", "True", "False", "None"].contains(name) else {
+                throw TemplateFailure.syntax(line, "an assignment to '\(name)'", "a name")
+            }
+            return .name(name)
+        }
+        try enter()
+        defer { depth -= 1 }
+        let inner = try target(isAssignment: false)
+        try expect(mark: ")")
+        return inner
     }
 
     private mutating func set() throws(DyadError) -> TemplateStatement.Kind {
-        let target = try target()
+        let target = try target(isAssignment: true)
         if take(mark: "=") {
             let value = try expressionOrTuple()
             try expect(.blockEnd, "'%}'")
             return .set(target, value)
         }
+        var filters: TemplateFilters = []
+        while take(mark: "|") {
+            try link()
+            filters.append(try filter())
+        }
         try expect(.blockEnd, "'=' or '%}'")
-        return .setBlock(target, try body("endset"))
+        return .setBlock(target, filters, try body("endset"))
     }
 
-    private mutating func macro() throws(DyadError) -> TemplateMacro {
-        let name = try name()
+    private mutating func parameters() throws(DyadError) -> [(name: String, value: TemplateExpression?)] {
         var parameters: [(name: String, value: TemplateExpression?)] = []
         try expect(mark: "(")
         while !take(mark: ")") {
             if !parameters.isEmpty { try expect(mark: ",") }
             if parameters.isEmpty || next != .mark(")") {
-                let parameter = try self.name()
-                parameters.append((parameter, take(mark: "=") ? try expression() : nil))
+                let name = try self.name()
+                let value = take(mark: "=") ? try expression() : nil
+                guard value != nil || parameters.last?.value == nil else {
+                    throw TemplateFailure.syntax(line, "'\(name)' without a default after one with", "a default")
+                }
+                parameters.append((name, value))
             }
         }
-        try expect(.blockEnd, "'%}'")
-        return TemplateMacro(name: name, parameters: parameters, body: try body("endmacro"))
+        return parameters
     }
 
-    private mutating func with(_ line: Int) throws(DyadError) -> TemplateStatement.Kind {
-        var statements: [TemplateStatement] = []
+    /// A macro from its parameters on.
+    private mutating func macro(name: String, end: String) throws(DyadError) -> TemplateMacro {
+        let parameters = try parameters()
+        try expect(.blockEnd, "'%}'")
+        return try macro(name: name, parameters, end: end)
+    }
+
+    private mutating func macro(name: String, _ parameters: [(name: String, value: TemplateExpression?)], end: String)
+        throws(DyadError) -> TemplateMacro
+    {
+        let outer = names
+        names = []
+        defer { names.formUnion(outer) }
+        let body = try body(end)
+        return TemplateMacro(
+            name: name, parameters: parameters, body: body, readsMore: names.contains("varargs"),
+            readsNames: names.contains("kwargs"), readsCaller: names.contains("caller"))
+    }
+
+    private mutating func callBlock() throws(DyadError) -> TemplateStatement.Kind {
+        let parameters = next == .mark("(") ? try parameters() : []
+        guard case .call(let callee, let arguments) = try expression() else { throw unexpected("a call") }
+        try expect(.blockEnd, "'%}'")
+        return .callBlock(try macro(name: "", parameters, end: "endcall"), callee, arguments)
+    }
+
+    private mutating func with() throws(DyadError) -> TemplateStatement.Kind {
+        var assignments: [(TemplateTarget, TemplateExpression)] = []
         while next != .blockEnd {
-            if !statements.isEmpty { try expect(mark: ",") }
-            let target = try target()
+            if !assignments.isEmpty { try expect(mark: ",") }
+            let target = try singleTarget()
             try expect(mark: "=")
-            statements.append(TemplateStatement(kind: .set(target, try expression()), line: line))
+            assignments.append((target, try expression()))
         }
         try expect(.blockEnd, "'%}'")
-        return .block(statements + (try body("endwith")), isScope: true)
+        return .with(assignments, try body("endwith", mayLeaveLoop: true))
     }
 }

@@ -1,15 +1,18 @@
-/// Python's operations on strings, over scalars.
+/// Python's operations on strings, over scalars that may carry ``TemplateString/contentMark``.
 enum TemplateText {
+    typealias Scalars = [UInt32]
+
+    @inline(__always)
+    static func plain(_ value: UInt32) -> UInt32 { value & TemplateString.scalarMask }
+
     /// White space as Python's `str` methods see it.
-    static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.properties.isWhitespace || (0x1c...0x1f).contains(scalar.value)
+    static func isSpace(_ value: UInt32) -> Bool {
+        let value = plain(value)
+        if value < 128 { return value == 32 || (9...13).contains(value) || (28...31).contains(value) }
+        return TemplateString.scalar(value).properties.isWhitespace
     }
 
-    static func trimEnd(_ scalars: ArraySlice<Unicode.Scalar>) -> ArraySlice<Unicode.Scalar> {
-        var scalars = scalars
-        while let last = scalars.last, isSpace(last) { scalars.removeLast() }
-        return scalars
-    }
+    static func isSpace(_ scalar: Unicode.Scalar) -> Bool { isSpace(scalar.value) }
 
     static func string(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
         var view = String.UnicodeScalarView()
@@ -18,61 +21,82 @@ enum TemplateText {
     }
 
     /// `strip`: drops white space, or the scalars of `set`, from one end or both.
-    static func trim(_ text: String, _ set: String?, start: Bool = true, end: Bool = true) -> String {
-        let set = set.map { Set($0.unicodeScalars) }
-        func isDropped(_ scalar: Unicode.Scalar) -> Bool { set?.contains(scalar) ?? isSpace(scalar) }
-        var scalars = Array(text.unicodeScalars)[...]
+    static func trim(_ text: Scalars, _ set: Scalars? = nil, start: Bool = true, end: Bool = true) -> Scalars {
+        let set = set.map { Set($0.map(plain)) }
+        func isDropped(_ value: UInt32) -> Bool { set?.contains(plain(value)) ?? isSpace(value) }
+        var scalars = text[...]
         if start { scalars = scalars.drop(while: isDropped) }
         while end, let last = scalars.last, isDropped(last) { scalars.removeLast() }
-        return string(scalars)
+        return scalars.count == text.count ? text : Array(scalars)
     }
 
-    /// The first (or last) place of a part, as positions of scalars.
-    static func range(of part: String, in text: String, last: Bool = false) -> Range<Int>? {
-        ranges(of: Array(part.unicodeScalars), in: Array(text.unicodeScalars), last: last)
+    /// The places at which a part that is not empty occurs, without overlaps, at most `limit`. Linear: Knuth, Morris
+    /// and Pratt's search.
+    static func places(of part: Scalars, in text: Scalars, limit: Int = .max, from start: Int = 0) -> [Int] {
+        guard !part.isEmpty, part.count <= text.count, limit > 0 else { return [] }
+        var borders = [0]
+        borders.reserveCapacity(part.count)
+        var length = 0
+        for place in 1..<part.count {
+            while length > 0, plain(part[place] ^ part[length]) != 0 { length = borders[length - 1] }
+            if plain(part[place] ^ part[length]) == 0 { length += 1 }
+            borders.append(length)
+        }
+        var found: [Int] = []
+        length = 0
+        var position = start
+        while position < text.count {
+            while length > 0, plain(text[position] ^ part[length]) != 0 { length = borders[length - 1] }
+            if plain(text[position] ^ part[length]) == 0 { length += 1 }
+            position += 1
+            if length == part.count {
+                found.append(position - part.count)
+                guard found.count < limit else { return found }
+                length = 0
+            }
+        }
+        return found
     }
 
-    private static func ranges(of part: [Unicode.Scalar], in text: [Unicode.Scalar], last: Bool) -> Range<Int>? {
-        guard part.count <= text.count else { return nil }
-        let starts = 0...(text.count - part.count)
-        func matches(_ start: Int) -> Bool { text[start..<start + part.count].elementsEqual(part) }
-        let start = last ? starts.last(where: matches) : starts.first(where: matches)
-        return start.map { $0..<$0 + part.count }
+    /// The first place of a part, or the last; nil if there is none.
+    static func place(of part: Scalars, in text: Scalars, last: Bool = false) -> Int? {
+        if part.isEmpty { return last ? text.count : 0 }
+        guard last else { return places(of: part, in: text, limit: 1).first }
+        return places(of: part.reversed(), in: text.reversed(), limit: 1).first.map { text.count - $0 - part.count }
+    }
+
+    static func starts(_ text: Scalars, with part: Scalars) -> Bool {
+        text.count >= part.count && zip(text, part).allSatisfy { plain($0 ^ $1) == 0 }
+    }
+
+    static func ends(_ text: Scalars, with part: Scalars) -> Bool {
+        text.count >= part.count && zip(text.suffix(part.count), part).allSatisfy { plain($0 ^ $1) == 0 }
     }
 
     /// `split` and `rsplit`: at every separator, or at runs of white space if there is none; at most `maximum` cuts
     /// unless it is negative.
-    static func split(_ text: String, _ separator: String?, _ maximum: Int, fromEnd: Bool) -> [String] {
-        var scalars = Array(text.unicodeScalars)
-        if fromEnd { scalars.reverse() }
-        var separator = separator.map { Array($0.unicodeScalars) }
-        if fromEnd { separator?.reverse() }
-        var parts = separator.map { split(scalars, $0, maximum) } ?? splitAtSpace(scalars, maximum)
-        if fromEnd { parts = parts.reversed().map { $0.reversed() } }
-        return parts.map { string($0[...]) }
+    static func split(_ text: Scalars, _ separator: Scalars?, _ maximum: Int = -1, fromEnd: Bool = false) -> [Scalars] {
+        guard fromEnd else {
+            return separator.map { split(text, at: $0, maximum) } ?? splitAtSpace(text, maximum)
+        }
+        let reversed: Scalars = text.reversed()
+        let parts =
+            separator.map { split(reversed, at: $0.reversed(), maximum) } ?? splitAtSpace(reversed, maximum)
+        return parts.reversed().map { $0.reversed() }
     }
 
-    private static func split(_ text: [Unicode.Scalar], _ separator: [Unicode.Scalar], _ maximum: Int)
-        -> [[Unicode.Scalar]]
-    {
-        guard let first = separator.first else { return [text] }
-        var parts: [[Unicode.Scalar]] = []
+    private static func split(_ text: Scalars, at separator: Scalars, _ maximum: Int) -> [Scalars] {
+        var parts: [Scalars] = []
         var start = 0
-        var position = 0
-        while position + separator.count <= text.count, maximum < 0 || parts.count < maximum {
-            if text[position] == first, text[position..<position + separator.count].elementsEqual(separator) {
-                parts.append(Array(text[start..<position]))
-                position += separator.count
-                start = position
-            } else {
-                position += 1
-            }
+        for place in places(of: separator, in: text, limit: maximum < 0 ? .max : maximum) {
+            parts.append(Array(text[start..<place]))
+            start = place + separator.count
         }
         return parts + [Array(text[start...])]
     }
 
-    private static func splitAtSpace(_ text: [Unicode.Scalar], _ maximum: Int) -> [[Unicode.Scalar]] {
-        var parts: [[Unicode.Scalar]] = []
+    private static func splitAtSpace(_ text: Scalars, _ maximum: Int) -> [Scalars] {
+        var parts: [Scalars] = []
         var rest = text[...].drop(while: isSpace)
         while !rest.isEmpty {
             guard maximum < 0 || parts.count < maximum else {
@@ -86,31 +110,187 @@ enum TemplateText {
         return parts
     }
 
-    /// The first letter in upper case, the others in lower case.
-    static func capitalized(_ text: String) -> String {
-        guard let first = text.unicodeScalars.first else { return text }
-        return first.properties.titlecaseMapping + String(text.unicodeScalars.dropFirst()).lowercased()
+    /// `splitlines`: at everything that Python takes as the end of a line.
+    static func lines(_ text: Scalars, keepEnds: Bool = false) -> [Scalars] {
+        var lines: [Scalars] = []
+        var start = 0
+        var position = 0
+        while position < text.count {
+            let value = plain(text[position])
+            guard (10...13).contains(value) || (28...30).contains(value) || [0x85, 0x2028, 0x2029].contains(value)
+            else {
+                position += 1
+                continue
+            }
+            var end = position + 1
+            if value == 13, end < text.count, plain(text[end]) == 10 { end += 1 }
+            lines.append(Array(text[start..<(keepEnds ? end : position)]))
+            start = end
+            position = end
+        }
+        if start < text.count { lines.append(Array(text[start...])) }
+        return lines
+    }
+
+    // MARK: Case
+
+    /// Appends what a mapping makes of a scalar, with the scalar's mark.
+    private static func append(_ mapped: String, of value: UInt32, to result: inout Scalars) {
+        let mark = value & TemplateString.contentMark
+        for scalar in mapped.unicodeScalars { result.append(scalar.value | mark) }
+    }
+
+    static func upper(_ text: Scalars) -> Scalars {
+        var result: Scalars = []
+        result.reserveCapacity(text.count)
+        for value in text {
+            let scalar = plain(value)
+            if scalar < 128 {
+                result.append((97...122).contains(scalar) ? value - 32 : value)
+            } else {
+                append(TemplateString.scalar(value).properties.uppercaseMapping, of: value, to: &result)
+            }
+        }
+        return result
+    }
+
+    static func lower(_ text: Scalars) -> Scalars {
+        var result: Scalars = []
+        result.reserveCapacity(text.count)
+        for (place, value) in text.enumerated() {
+            let scalar = plain(value)
+            if scalar < 128 {
+                result.append((65...90).contains(scalar) ? value + 32 : value)
+            } else if scalar == 0x3a3 {
+                // A capital sigma at the end of a word has a form of its own.
+                result.append((isFinalSigma(text, place) ? 0x3c2 : 0x3c3) | value & TemplateString.contentMark)
+            } else {
+                append(TemplateString.scalar(value).properties.lowercaseMapping, of: value, to: &result)
+            }
+        }
+        return result
+    }
+
+    private static func isFinalSigma(_ text: Scalars, _ place: Int) -> Bool {
+        // Unicode bounds neither search; sixteen scalars that a word does not see are more than any language has.
+        func nearest(_ values: ArraySlice<UInt32>) -> Bool {
+            for value in values {
+                let properties = TemplateString.scalar(value).properties
+                if !properties.isCaseIgnorable { return properties.isCased }
+            }
+            return false
+        }
+        return nearest(ArraySlice(text[max(0, place - 16)..<place].reversed()))
+            && !nearest(text[(place + 1)..<min(text.count, place + 17)])
+    }
+
+    /// The first scalar in title case, the others in lower case.
+    static func capitalized(_ text: Scalars) -> Scalars {
+        guard let first = text.first else { return text }
+        var result: Scalars = []
+        append(TemplateString.scalar(first).properties.titlecaseMapping, of: first, to: &result)
+        return result + lower(text).dropFirst(lower([first]).count)
+    }
+
+    static func swapped(_ text: Scalars) -> Scalars {
+        var result: Scalars = []
+        for value in text {
+            let properties = TemplateString.scalar(value).properties
+            let mapped =
+                properties.isUppercase
+                ? properties.lowercaseMapping
+                : properties.isLowercase
+                    ? properties.uppercaseMapping : String(Character(TemplateString.scalar(value)))
+            append(mapped, of: value, to: &result)
+        }
+        return result
     }
 
     /// Jinja's filter: a word begins after white space or one of `-({[<` only.
-    static func titleFilter(_ text: String) -> String {
-        var result = ""
+    static func titleFilter(_ text: Scalars) -> Scalars {
+        var result: Scalars = []
         var startsWord = true
-        for scalar in text.unicodeScalars {
-            result += startsWord ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
-            startsWord = isSpace(scalar) || "-({[<".unicodeScalars.contains(scalar)
+        for value in text {
+            result += startsWord ? upper([value]) : lower([value])
+            startsWord = isSpace(value) || [0x2d, 0x28, 0x7b, 0x5b, 0x3c].contains(plain(value))
         }
         return result
     }
 
-    /// `str.title`: the first letter of every run of letters in upper case, the others in lower case.
-    static func title(_ text: String) -> String {
-        var result = ""
+    /// `str.title`: the first letter of every run of letters in title case, the others in lower case.
+    static func title(_ text: Scalars) -> Scalars {
+        var result: Scalars = []
         var isInWord = false
-        for scalar in text.unicodeScalars {
-            result += isInWord ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
-            isInWord = scalar.properties.isCased
+        for value in text {
+            let properties = TemplateString.scalar(value).properties
+            append(isInWord ? properties.lowercaseMapping : properties.titlecaseMapping, of: value, to: &result)
+            isInWord = properties.isCased
         }
         return result
+    }
+
+    /// `isupper` and `islower`: some scalar has case, and all that have are of this one.
+    static func isCase(_ text: Scalars, upper: Bool) -> Bool {
+        var hasCased = false
+        for value in text {
+            let properties = TemplateString.scalar(value).properties
+            let isOther = properties.generalCategory == .titlecaseLetter
+            if isOther || (upper ? properties.isLowercase : properties.isUppercase) { return false }
+            if upper ? properties.isUppercase : properties.isLowercase { hasCased = true }
+        }
+        return hasCased
+    }
+
+    static func isTitle(_ text: Scalars) -> Bool {
+        var isInWord = false
+        var hasCased = false
+        for value in text {
+            let properties = TemplateString.scalar(value).properties
+            if properties.isUppercase || properties.generalCategory == .titlecaseLetter {
+                if isInWord { return false }
+                isInWord = true
+                hasCased = true
+            } else if properties.isLowercase {
+                if !isInWord { return false }
+                hasCased = true
+            } else {
+                isInWord = false
+            }
+        }
+        return hasCased
+    }
+
+    // MARK: Classes
+
+    static func isAlpha(_ value: UInt32) -> Bool {
+        switch TemplateString.scalar(value).properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
+        default: false
+        }
+    }
+
+    static func isDecimal(_ value: UInt32) -> Bool {
+        TemplateString.scalar(value).properties.generalCategory == .decimalNumber
+    }
+
+    static func isDigit(_ value: UInt32) -> Bool {
+        let type = TemplateString.scalar(value).properties.numericType
+        return type == .decimal || type == .digit
+    }
+
+    static func isNumeric(_ value: UInt32) -> Bool { TemplateString.scalar(value).properties.numericType != nil }
+
+    static func isAlphanumeric(_ value: UInt32) -> Bool { isAlpha(value) || isNumeric(value) }
+
+    /// Whether Python writes the scalar as it is when it shows a string.
+    static func isPrintable(_ value: UInt32) -> Bool {
+        let value = plain(value)
+        if value < 127 { return value >= 32 }
+        switch TemplateString.scalar(value).properties.generalCategory {
+        case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator,
+            .spaceSeparator:
+            return false
+        default: return true
+        }
     }
 }

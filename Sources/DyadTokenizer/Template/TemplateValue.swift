@@ -1,159 +1,196 @@
 import DyadFormats
 
 /// A value while a template runs. It behaves as the Python value that Jinja would have.
-enum TemplateValue {
+///
+/// Values do not change, so that they can be shared. What changes (namespaces, iterators, loops) is kept by the
+/// interpreter, and values hold its number: no cycle of references can form, and freeing a value never goes deep.
+enum TemplateValue: Sendable {
     /// A name or member that is not there; remembers which, for errors.
     case undefined(String)
     case none
     case bool(Bool)
     case integer(Int)
     case decimal(Double)
-    case string(String)
-    case list([TemplateValue])
+    case string(TemplateString)
+    case sequence(TemplateSequence)
     case map(TemplateMap)
-    case namespace(TemplateNamespace)
-    case loop(TemplateLoopState)
-    case callable(TemplateCallable)
+    /// What can be gone through once, as Python's generators.
+    case iterator(Int)
+    case namespace(Int)
+    case loop(Int)
+    case macro(Int)
+    case cycler(Int)
+    case joiner(Int)
+    case function(String)
+    case method(TemplateMethod)
 }
 
-/// Members in order.
-struct TemplateMap {
-    private(set) var keys: [String] = []
-    private var values: [ExactString: TemplateValue] = [:]
+/// A list or what is read like one.
+final class TemplateSequence: Sendable {
+    enum Kind: Sendable, Equatable {
+        case list, tuple, range, keys, values, items
+        /// A pair that `groupby` makes: a tuple whose members have names.
+        case group
+    }
 
-    subscript(key: String) -> TemplateValue? {
-        get { values[ExactString(key)] }
-        set {
-            if values.updateValue(newValue ?? .none, forKey: ExactString(key)) == nil { keys.append(key) }
+    let elements: [TemplateValue]
+    let kind: Kind
+    /// How deep values are nested in it.
+    let depth: Int
+
+    init(_ elements: [TemplateValue], _ kind: Kind) {
+        self.elements = elements
+        self.kind = kind
+        depth = 1 + (elements.lazy.map(\.depth).max() ?? 0)
+    }
+
+    var isTuple: Bool { kind == .tuple || kind == .group }
+}
+
+/// A mapping; its members are in the order in which they were added.
+final class TemplateMap: Sendable {
+    let keys: [TemplateValue]
+    let values: [TemplateValue]
+    private let places: [TemplateKey: Int]
+    let depth: Int
+
+    init(_ members: TemplateMembers) {
+        keys = members.keys
+        values = members.values
+        places = members.places
+        depth = 1 + max(keys.lazy.map(\.depth).max() ?? 0, values.lazy.map(\.depth).max() ?? 0)
+    }
+
+    subscript(key: TemplateKey) -> TemplateValue? { places[key].map { values[$0] } }
+}
+
+/// The members of a mapping or a namespace while they are collected.
+struct TemplateMembers {
+    private(set) var keys: [TemplateValue] = []
+    private(set) var values: [TemplateValue] = []
+    private(set) var places: [TemplateKey: Int] = [:]
+
+    subscript(key: TemplateKey) -> TemplateValue? { places[key].map { values[$0] } }
+
+    /// Adds a member, or replaces the value of the key.
+    mutating func set(_ key: TemplateKey, _ name: TemplateValue, _ value: TemplateValue) {
+        if let place = places[key] {
+            values[place] = value
+        } else {
+            places[key] = keys.count
+            keys.append(name)
+            values.append(value)
         }
     }
+}
 
-    var members: [(key: String, value: TemplateValue)] {
-        keys.map { ($0, values[ExactString($0)] ?? .none) }
+/// A value as a key: numbers that are equal are one key, as in Python.
+enum TemplateKey: Hashable, Sendable {
+    case none
+    case integer(Int)
+    case decimal(Double)
+    case string(TemplateString)
+    case tuple([TemplateKey])
+
+    init(_ name: String) { self = .string(TemplateString(name)) }
+
+    /// Nil for what Python cannot hash.
+    init?(_ value: TemplateValue) {
+        switch value {
+        case .none: self = .none
+        case .string(let text): self = .string(text)
+        case .sequence(let sequence) where sequence.isTuple:
+            var keys: [TemplateKey] = []
+            for element in sequence.elements {
+                guard let key = TemplateKey(element) else { return nil }
+                keys.append(key)
+            }
+            self = .tuple(keys)
+        default:
+            if let integer = value.integer {
+                self = .integer(integer)
+            } else if case .decimal(let number) = value {
+                self = Int(exactly: number).map { .integer($0) } ?? .decimal(number)
+            } else {
+                return nil
+            }
+        }
     }
 }
 
-/// What `namespace()` makes: the only thing that a template can change in place.
-final class TemplateNamespace {
-    var members = TemplateMap()
-}
+/// A method of a value.
+final class TemplateMethod: Sendable {
+    let value: TemplateValue
+    let name: String
 
-/// The variable `loop`.
-struct TemplateLoopState {
-    var items: [TemplateValue]
-    var index: Int
-    var depth: Int
-}
-
-/// What can be called.
-indirect enum TemplateCallable {
-    case function(String)
-    case method(TemplateValue, String)
-    case macro(TemplateMacro)
+    init(_ value: TemplateValue, _ name: String) {
+        self.value = value
+        self.name = name
+    }
 }
 
 extension TemplateValue {
-    init(_ json: JSONValue) {
-        switch json {
-        case .null: self = .none
-        case .bool(let value): self = .bool(value)
-        case .integer(let value): self = .integer(value)
-        case .decimal(let value): self = .decimal(value.double ?? .infinity)
-        case .string(let value): self = .string(value)
-        case .array(let values): self = .list(values.map { TemplateValue($0) })
-        case .object(let object):
-            var map = TemplateMap()
-            for (key, value) in object.members { map[key] = TemplateValue(value) }
-            self = .map(map)
+    init(_ text: String) { self = .string(TemplateString(text)) }
+
+    /// How deep values are nested in this one.
+    var depth: Int {
+        switch self {
+        case .sequence(let sequence): sequence.depth
+        case .map(let map): map.depth
+        case .method(let method): 1 + method.value.depth
+        default: 0
         }
     }
 
     /// What kind of value it is, in the words of an error message.
     var kind: String {
         switch self {
-        case .undefined(let name): "'\(name)', which is undefined"
+        case .undefined(let name): "'\(name.prefix(60))', which is undefined"
         case .none: "none"
         case .bool: "a Boolean"
         case .integer, .decimal: "a number"
         case .string: "a string"
-        case .list: "a list"
+        case .sequence(let sequence): sequence.isTuple ? "a tuple" : "a list"
         case .map: "a mapping"
+        case .iterator: "an iterator"
         case .namespace: "a namespace"
-        case .loop: "the loop variable"
-        case .callable: "a function"
+        case .loop: "a loop"
+        case .macro, .function, .method, .joiner: "a function"
+        case .cycler: "a cycler"
         }
     }
 
+    /// Whether Python takes it as true.
     var isTrue: Bool {
         switch self {
         case .undefined, .none: false
         case .bool(let value): value
         case .integer(let value): value != 0
         case .decimal(let value): value != 0
-        case .string(let text): !text.isEmpty
-        case .list(let elements): !elements.isEmpty
+        case .string(let text): text.count > 0
+        case .sequence(let sequence): !sequence.elements.isEmpty
         case .map(let map): !map.keys.isEmpty
-        case .namespace, .loop, .callable: true
+        default: true
         }
     }
 
-    /// The number, where `True` counts as 1.
-    var number: Double? {
-        switch self {
-        case .bool(let value): value ? 1 : 0
-        case .integer(let value): Double(value)
-        case .decimal(let value): value
-        default: nil
-        }
-    }
-
-    /// The integer, where `True` counts as 1.
+    /// The value as an integer, which Booleans are, too.
     var integer: Int? {
         switch self {
-        case .bool(let value): value ? 1 : 0
         case .integer(let value): value
+        case .bool(let value): value ? 1 : 0
         default: nil
         }
     }
 
-    /// The elements that a loop goes over: of a list, the scalars of a string, the keys of a mapping; nil for others.
-    var elements: [TemplateValue]? {
-        switch self {
-        case .list(let elements): elements
-        case .string(let text): text.unicodeScalars.map { .string(String(Character($0))) }
-        case .map(let map): map.keys.map { .string($0) }
-        case .undefined: []
-        default: nil
-        }
+    /// The value as a number.
+    var number: Double? {
+        if case .decimal(let value) = self { value } else { integer.map(Double.init) }
     }
 
-    /// Python's `==`.
-    static func areEqual(_ left: TemplateValue, _ right: TemplateValue) -> Bool {
-        if case .integer(let left) = left, case .integer(let right) = right { return left == right }
-        if let left = left.number, let right = right.number { return left == right }
-        switch (left, right) {
-        case (.none, .none), (.undefined, .undefined): return true
-        case (.string(let left), .string(let right)): return ExactString(left) == ExactString(right)
-        case (.list(let left), .list(let right)):
-            return left.count == right.count && zip(left, right).allSatisfy { areEqual($0, $1) }
-        case (.map(let left), .map(let right)):
-            return left.keys.count == right.keys.count
-                && left.members.allSatisfy { member in right[member.key].map { areEqual(member.value, $0) } ?? false }
-        case (.namespace(let left), .namespace(let right)): return left === right
-        default: return false
-        }
-    }
+    var isUndefined: Bool { if case .undefined = self { true } else { false } }
+    var isNone: Bool { if case .none = self { true } else { false } }
 
-    /// Python's `<`; nil if the two cannot be ordered.
-    static func isLess(_ left: TemplateValue, _ right: TemplateValue) -> Bool? {
-        if let left = left.number, let right = right.number { return left < right }
-        switch (left, right) {
-        case (.string(let left), .string(let right)):
-            return left.unicodeScalars.lexicographicallyPrecedes(right.unicodeScalars)
-        case (.list(let left), .list(let right)):
-            for (first, second) in zip(left, right) where !areEqual(first, second) { return isLess(first, second) }
-            return left.count < right.count
-        default: return nil
-        }
-    }
+    /// The string, if it is one.
+    var string: TemplateString? { if case .string(let text) = self { text } else { nil } }
 }
