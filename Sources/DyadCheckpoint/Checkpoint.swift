@@ -4,7 +4,8 @@ import DyadFormats
 ///
 /// Tensors have the names of Hugging Face's Llama (`model.layers.0.self_attn.q_proj.weight`), whatever the file
 /// calls them, and rotary rows are in half-split order. Opening checks that every tensor the configuration asks
-/// for is there in the right shape; no weight is read before it is asked for.
+/// for is there in the right shape, and that it has a place for every one that is there; no weight is read before it is
+/// asked for, except a head that is stored beside tied embeddings.
 public struct Checkpoint: Sendable {
     /// The folder or file, resolved from a hub id if one was given.
     public let path: String
@@ -32,14 +33,9 @@ public struct Checkpoint: Sendable {
     private init(folder: String) throws(DyadError) {
         let configPath = folder + "/config.json"
         let config = try FileBytes(configPath, limit: JSONValue.fileLimit)
-        let document = try JSONValue.parse(config.bytes, file: configPath)
+        let document = try JSONValue.parse(config.bytes, file: configPath, allowsNonFinite: true)
         let root = withExtendedLifetime(config) { JSONField(document, file: configPath) }
-        let generationPath = folder + "/generation_config.json"
-        var generation: JSONField?
-        if FileKind(generationPath) == .file {
-            generation = JSONField(try JSONValue.read(generationPath), file: generationPath)
-        }
-        let configuration = try DecoderConfiguration(huggingFace: root, generation: generation)
+        let configuration = try DecoderConfiguration(huggingFace: root)
         let store = try SafetensorsStore(folder: folder, config: config)
         try self.init(path: folder, configuration, store, gguf: nil)
     }
@@ -61,20 +57,9 @@ public struct Checkpoint: Sendable {
     private init(
         path: String, _ configuration: DecoderConfiguration, _ store: any WeightStore, gguf: GGUFFile?
     ) throws(DyadError) {
+        let configuration = try Agreement.resolvingHead(configuration, store)
         let expected = configuration.tensorShapes()
-        for (name, shape) in expected {
-            guard let found = try store.shape(of: name) else {
-                throw DyadError(
-                    .malformed, file: store.file(of: name), subject: name, found: "no tensor of this name",
-                    expected: "one of shape \(shape)", remedy: "The checkpoint is incomplete: download it again.")
-            }
-            guard found == shape else {
-                throw DyadError(
-                    .mismatch, file: store.file(of: name), subject: name, found: "shape \(found)",
-                    expected: "\(shape) by the configuration",
-                    remedy: "Weights and configuration are of different models: download both again.")
-            }
-        }
+        try Agreement(configuration: configuration, store: store).check(expected)
         self.path = path
         self.configuration = configuration
         self.store = store
@@ -120,8 +105,8 @@ public struct Checkpoint: Sendable {
 
 /// What a checkpoint's tokenizer is built from.
 public enum TokenizerSource: Sendable {
-    /// Paths of `tokenizer.json` and, where they are there, `tokenizer_config.json` and `chat_template.jinja`.
-    case json(tokenizer: String, configuration: String?, chatTemplate: String?)
+    /// The path of a folder with `tokenizer.json` and what belongs to it.
+    case folder(String)
     /// The metadata of a GGUF file.
     case gguf(GGUFFile)
 }
@@ -132,17 +117,12 @@ extension Checkpoint {
     public var tokenizerSource: TokenizerSource {
         get throws(DyadError) {
             if let gguf { return .gguf(gguf) }
-            func existing(_ name: String) -> String? {
-                FileKind("\(path)/\(name)") == .file ? "\(path)/\(name)" : nil
-            }
-            guard let tokenizer = existing("tokenizer.json") else {
+            guard FileKind(path + "/tokenizer.json") == .file else {
                 throw DyadError(
                     .missing, file: path + "/tokenizer.json", found: "no such file", expected: "the tokenizer",
                     remedy: "Download it, or convert tokenizer.model with transformers' save_pretrained.")
             }
-            return .json(
-                tokenizer: tokenizer, configuration: existing("tokenizer_config.json"),
-                chatTemplate: existing("chat_template.jinja"))
+            return .folder(path)
         }
     }
 }

@@ -29,24 +29,26 @@ extension DecoderConfiguration {
         attentionOutputBias = file.contains("blk.0.attn_output.bias")
         mlpBias = file.contains("blk.0.ffn_up.bias")
         gated = file.contains("blk.0.ffn_gate.weight")
-        activation = family.activation ?? .silu
+        activation = family.activation
         tieWordEmbeddings = !file.contains("output.weight")
         embeddingScale = family.scalesEmbedding ? Float(hidden).squareRoot() : 1
         queryKeyNorm = family.queryKeyNorm
-        parallelResidual = try file.bool(keys.name("use_parallel_residual")) ?? false
+        if family.mayBeParallel {
+            // Without the key, as llama.cpp: side by side where the MLP has no norm of its own.
+            let stored = file.contains("blk.0.ffn_norm.weight")
+            parallelResidual = try file.bool(keys.name("use_parallel_residual")) ?? !stored
+        }
         sharedNorm = parallelResidual
         try readRotation(keys, family)
-        if let id = try file.integer("tokenizer.ggml.bos_token_id", in: 0...Limits.vocabulary.upperBound) {
-            beginningOfSequence = [id]
-        }
-        for key in ["eos_token_id", "eot_token_id", "eom_token_id"] {
-            let id = try file.integer("tokenizer.ggml." + key, in: 0...Limits.vocabulary.upperBound)
-            if let id, !endOfSequence.contains(id) { endOfSequence.append(id) }
+        // A window makes no difference to texts that it holds.
+        if let window = try keys.optional("attention.sliding_window", in: 0...Int.max), window > 0 {
+            maximumPositions = min(maximumPositions, window)
         }
         try validate(file: file.file.path)
+        try keys.checkVocabulary(rows: embedding.shape.first ?? 0)
     }
 
-    private mutating func readRotation(_ keys: Keys, _ family: Family) throws(DyadError) {
+    fileprivate mutating func readRotation(_ keys: Keys, _ family: Family) throws(DyadError) {
         let file = keys.file
         ropeTheta = try file.double(keys.name("rope.freq_base")) ?? 10_000
         if let dimension = try keys.optional("rope.dimension_count", in: Limits.headDimension) {
@@ -58,18 +60,45 @@ extension DecoderConfiguration {
         if family.interleavedInGGUF, rotaryDimension != headDimension {
             throw keys.unsupported("rope.dimension_count", "\(rotaryDimension)", "the head's \(headDimension)")
         }
+        try readScaling(keys)
+    }
+
+    /// As llama.cpp: without a type the scaling is linear, `rope.scale_linear` is the old name of its factor, and the
+    /// factors of `rope_freqs.weight` come on top of it.
+    private mutating func readScaling(_ keys: Keys) throws(DyadError) {
+        let file = keys.file
+        let type = try file.string(keys.name("rope.scaling.type")) ?? "linear"
+        guard type == "none" || type == "linear" else {
+            throw keys.unsupported("rope.scaling.type", "\"\(type)\"", "none or linear")
+        }
+        var factor = 0.0
+        for key in ["rope.scale_linear", "rope.scaling.factor"] {
+            guard let value = try file.double(keys.name(key)) else { continue }
+            guard value >= 0 else { throw keys.unsupported(key, "\(value)", "a number above 0") }
+            factor = value
+        }
+        if factor == 0 || type == "none" { factor = 1 }
         if file.contains("rope_freqs.weight") {
-            ropeScaling = .divided(by: try file.tensor("rope_freqs.weight").floats())
-        }
-        let type = try file.string(keys.name("rope.scaling.type")) ?? "none"
-        switch type {
-        case "none": break
-        case "linear":
-            let factor = try keys.require(number: "rope.scaling.factor")
-            guard factor > 0 else { throw keys.unsupported("rope.scaling.factor", "\(factor)", "a number above 0") }
+            let factors = try file.tensor("rope_freqs.weight").floats()
+            ropeScaling = .divided(by: factors.map { $0 * Float(factor) })
+        } else if factor != 1 {
             ropeScaling = .linear(factor: factor)
-        default: throw keys.unsupported("rope.scaling.type", "\"\(type)\"", "none or linear")
         }
+    }
+}
+
+extension GGUFLayout {
+    /// The rotary frequencies that a file of this layout gives its heads; see
+    /// ``DecoderConfiguration/inverseFrequencies()``.
+    /// - Throws: ``DyadError``: `unsupported` or `malformed`, naming the key.
+    public func inverseFrequencies(in file: GGUFFile, headDimension: Int) throws(DyadError) -> [Double] {
+        let family = try Family(gguf: file)
+        var configuration = DecoderConfiguration(
+            family: family.modelType, vocabularySize: 1, hiddenSize: headDimension, intermediateSize: 1, layerCount: 1,
+            headCount: 1, keyValueHeadCount: 1, headDimension: headDimension, normEpsilon: 0, maximumPositions: 1)
+        try configuration.readRotation(Keys(file: file, architecture: architecture), family)
+        try configuration.validate(file: file.file.path)
+        return configuration.inverseFrequencies()
     }
 }
 
@@ -121,17 +150,29 @@ private struct Keys {
             remedy: "Use a model without this setting.")
     }
 
+    /// Each token has its row of the embedding.
+    func checkVocabulary(rows: Int) throws(DyadError) {
+        let key = "tokenizer.ggml.tokens"
+        guard let tokens = try file.array(key)?.count, tokens != rows else { return }
+        throw DyadError(
+            .mismatch, file: file.file.path, subject: key, found: "\(tokens) tokens",
+            expected: "\(rows), the rows of token_embd.weight",
+            remedy: "Tokenizer and weights are of different models: convert them again together.")
+    }
+
     /// Settings that change what the model computes in a way Dyad does not know.
     func refuseUnknown() throws(DyadError) {
-        for key in ["attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window", "expert_count"] {
+        for key in ["attn_logit_softcapping", "final_logit_softcapping", "expert_count"] {
             if let value = try file.double(name(key)), value != 0 { throw unsupported(key, "\(value)", "no such key") }
         }
-        for key in ["logit_scale", "residual_scale", "embedding_scale", "attention.scale", "rope.scale_linear"] {
+        for key in ["logit_scale", "residual_scale", "embedding_scale", "attention.scale", "rope.scaling.attn_factor"] {
             if let value = try file.double(name(key)), value != 1 { throw unsupported(key, "\(value)", "no such key") }
         }
         let key = "attention.value_length"
-        let (value, query) = (try file.integer(name(key)), try file.integer(name("attention.key_length")))
-        if let value, let query, value != query {
+        let heads = max(1, try require("attention.head_count", in: Limits.heads))
+        let standing = try require("embedding_length", in: Limits.width) / heads
+        let query = try file.integer(name("attention.key_length")) ?? standing
+        if let value = try file.integer(name(key)), value != query {
             throw unsupported(key, "\(value)", "the key's \(query)")
         }
     }

@@ -12,21 +12,23 @@ enum Limits {
 
 extension DecoderConfiguration {
     /// Reads config.json.
-    /// - Parameters:
-    ///   - config: the document.
-    ///   - generation: generation_config.json, whose end-of-sequence ids go first.
     /// - Throws: ``DyadError``: `unsupported` for a family or a setting that Dyad does not know, `malformed` for a
     ///   field that is missing or of the wrong kind.
-    init(huggingFace config: JSONField, generation: JSONField?) throws(DyadError) {
+    init(huggingFace config: JSONField) throws(DyadError) {
         let family = try Self.family(of: config)
         try Self.refuseUnknown(config)
         let hidden = try config.member("hidden_size").integer(in: Limits.width)
         let heads = try config.member("num_attention_heads").integer(in: Limits.heads)
-        let keyValueHeads = try config.optional("num_key_value_heads")?.integer(in: Limits.heads) ?? heads
+        let keyValueHeads = try Self.keyValueHeads(config, family, heads: heads)
         let headDimension: Int
         if let field = try config.optional("head_dim") {
             headDimension = try field.integer(in: Limits.headDimension)
         } else {
+            guard family.headDimension != nil || hidden % heads == 0 else {
+                throw try config.member("num_attention_heads").failure(
+                    .mismatch, found: "\(heads)", expected: "a divisor of the hidden_size \(hidden), or a head_dim",
+                    remedy: "Correct one of these fields: the weights say which is right.")
+            }
             headDimension = family.headDimension ?? hidden / heads
         }
         let epsilon = try config.optional(family.epsilon.field)?.double() ?? family.epsilon.absent
@@ -38,22 +40,17 @@ extension DecoderConfiguration {
             layerCount: try config.member("num_hidden_layers").integer(in: Limits.layers),
             headCount: heads, keyValueHeadCount: keyValueHeads, headDimension: headDimension,
             normKind: family.normKind, normAddsOne: family.normAddsOne, normEpsilon: epsilon,
-            maximumPositions: try config.member("max_position_embeddings").integer(in: Limits.positions))
+            maximumPositions: try config.optional("max_position_embeddings")?.integer(in: Limits.positions)
+                ?? family.positions)
         try readBiases(config, family)
         activation = try Self.activation(config, family)
         try readRotation(config, family)
         tieWordEmbeddings = try config.optional("tie_word_embeddings")?.bool() ?? family.tiesByDefault
         embeddingScale = family.scalesEmbedding ? Float(hidden).squareRoot() : 1
         queryKeyNorm = family.queryKeyNorm
-        parallelResidual = try config.optional("use_parallel_residual")?.bool() ?? false
+        if family.mayBeParallel { parallelResidual = try config.optional("use_parallel_residual")?.bool() ?? false }
         sharedNorm = parallelResidual
-        try refuseSlidingWindow(config, family)
-        beginningOfSequence = try Self.ids(config, "bos_token_id")
-        endOfSequence = try Self.ids(config, "eos_token_id")
-        if let generation {
-            let stops = try Self.ids(generation, "eos_token_id")
-            endOfSequence = stops + endOfSequence.filter { !stops.contains($0) }
-        }
+        try readWindow(config, family)
         try validate(file: config.file)
     }
 
@@ -84,14 +81,19 @@ extension DecoderConfiguration {
                     remedy: "Use a model without it.")
             }
         }
-        guard let layers = try config.optional("layer_types") else { return }
-        for layer in try layers.elements() {
-            let type = try layer.string()
-            guard type == "full_attention" else {
-                throw layer.failure(
-                    .unsupported, found: "\"\(type)\"", expected: "full_attention", remedy: "Use a model without it.")
-            }
+    }
+
+    /// A number that config.json leaves out is the family's; null is one for every query head.
+    private static func keyValueHeads(_ config: JSONField, _ family: Family, heads: Int) throws(DyadError) -> Int {
+        if let field = try config.optional("num_key_value_heads") { return try field.integer(in: Limits.heads) }
+        guard try config.object()["num_key_value_heads"] == nil, let absent = family.keyValueHeads else { return heads }
+        guard heads % absent == 0 else {
+            throw JSONField(.null, file: config.file, path: "num_key_value_heads").failure(
+                .mismatch, found: "no such field, and \(heads) num_attention_heads",
+                expected: "a multiple of \(absent), which \(family.modelType) has where config.json is silent",
+                remedy: "Write num_key_value_heads into config.json.")
         }
+        return absent
     }
 
     private mutating func readBiases(_ config: JSONField, _ family: Family) throws(DyadError) {
@@ -107,9 +109,10 @@ extension DecoderConfiguration {
     }
 
     private static func activation(_ config: JSONField, _ family: Family) throws(DyadError) -> Activation {
-        if let activation = family.activation { return activation }
-        guard let field = try config.optional("hidden_act") else { return .silu }
+        guard let field = try config.optional("hidden_act") else { return family.activation }
         let name = try field.string()
+        // Gemma's first files say "gelu" and mean the tanh form.
+        if name == "gelu", family.activation == .geluTanh { return .geluTanh }
         guard let activation = Family.activations[name] else {
             throw field.failure(
                 .unsupported, found: "\"\(name)\"",
@@ -117,71 +120,5 @@ extension DecoderConfiguration {
                 remedy: "Dyad does not know this activation yet.")
         }
         return activation
-    }
-
-    /// Both layouts: `rope_theta` and `rope_scaling` at the root, or all of it in `rope_parameters` (transformers 5).
-    private mutating func readRotation(_ config: JSONField, _ family: Family) throws(DyadError) {
-        let parameters = try config.optional("rope_parameters")
-        let places = parameters.map { [$0, config] } ?? [config]
-        if let theta = try Self.first("rope_theta", of: places) { ropeTheta = try theta.double() }
-        let fraction = try Self.first("partial_rotary_factor", of: places)
-        rotaryFraction = try fraction?.double() ?? family.rotaryFraction
-        var scaling = parameters
-        if scaling == nil { scaling = try config.optional("rope_scaling") }
-        guard let scaling else { return }
-        var type = try scaling.optional("rope_type")
-        if type == nil { type = try scaling.optional("type") }
-        guard let field = type else { return }
-        try readScaling(try field.string(), field, scaling)
-    }
-
-    private static func first(_ name: String, of places: [JSONField]) throws(DyadError) -> JSONField? {
-        for place in places {
-            if let field = try place.optional(name) { return field }
-        }
-        return nil
-    }
-
-    private mutating func readScaling(_ type: String, _ field: JSONField, _ scaling: JSONField) throws(DyadError) {
-        switch type {
-        case "default": break
-        case "linear": ropeScaling = .linear(factor: try Self.positive(scaling.member("factor")))
-        case "llama3":
-            ropeScaling = .llama3(
-                factor: try Self.positive(scaling.member("factor")),
-                lowFrequencyFactor: try Self.positive(scaling.member("low_freq_factor")),
-                highFrequencyFactor: try Self.positive(scaling.member("high_freq_factor")),
-                originalPositions: try scaling.member("original_max_position_embeddings").integer(in: Limits.positions))
-        default:
-            throw field.failure(
-                .unsupported, found: "\"\(type)\"", expected: "default, linear or llama3",
-                remedy: "Dyad does not know this scaling of rotary positions yet.")
-        }
-    }
-
-    private static func positive(_ field: JSONField) throws(DyadError) -> Double {
-        let value = try field.double()
-        guard value > 0 else { throw field.failure(.malformed, found: "\(value)", expected: "a number above 0") }
-        return value
-    }
-
-    private func refuseSlidingWindow(_ config: JSONField, _ family: Family) throws(DyadError) {
-        guard let field = try config.optional("sliding_window") else { return }
-        if family.slidingWindowIsOptional, try config.optional("use_sliding_window")?.bool() != true { return }
-        let window = try field.integer()
-        guard window >= maximumPositions else {
-            throw field.failure(
-                .unsupported, found: "a window of \(window) positions",
-                expected: "none, or one of all \(maximumPositions)", remedy: "Use a model without it.")
-        }
-    }
-
-    /// No id, one or several.
-    private static func ids(_ config: JSONField, _ name: String) throws(DyadError) -> [Int] {
-        guard let field = try config.optional(name) else { return [] }
-        guard case .array = field.value else { return [try field.integer(in: 0...Limits.vocabulary.upperBound)] }
-        var ids: [Int] = []
-        for element in try field.elements() { ids.append(try element.integer(in: 0...Limits.vocabulary.upperBound)) }
-        return ids
     }
 }

@@ -8,7 +8,9 @@ extension DecoderConfiguration {
             guard !holds else { return }
             throw DyadError(
                 .mismatch, file: file, subject: subject, found: found, expected: expected,
-                remedy: "The model's configuration is wrong: download it again.")
+                remedy:
+                    "The configuration contradicts itself: correct it, or take the file as the model's author wrote it."
+            )
         }
         try check(
             headCount % keyValueHeadCount == 0, "key-value heads", "\(keyValueHeadCount)",
@@ -28,9 +30,6 @@ extension DecoderConfiguration {
             try check(
                 factors.count == rotaryDimension / 2 && factors.allSatisfy { $0 > 0 && $0.isFinite },
                 "rope_freqs.weight", "\(factors.count) factors", "\(rotaryDimension / 2), all above 0")
-        }
-        for id in beginningOfSequence + endOfSequence {
-            try check(id < vocabularySize, "bos or eos id", "\(id)", "one below the vocabulary's \(vocabularySize)")
         }
     }
 }

@@ -19,7 +19,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
     }
 
     /// The nonlinearity of the MLP.
-    public enum Activation: String, Sendable {
+    public enum Activation: Sendable, CaseIterable {
         /// x · sigmoid(x)
         case silu
         /// x · Φ(x), exactly
@@ -94,10 +94,6 @@ public struct DecoderConfiguration: Sendable, Equatable {
     public var sharedNorm = false
     /// The most positions the model was made for.
     public var maximumPositions: Int
-    /// The ids that may begin a text; the first is the one to prepend.
-    public var beginningOfSequence: [Int] = []
-    /// The ids that end a text.
-    public var endOfSequence: [Int] = []
 
     /// Creates a configuration from its switches; every default is Llama's.
     public init(
@@ -107,7 +103,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
         gated: Bool = true, activation: Activation = .silu, rotaryFraction: Double = 1, ropeTheta: Double = 10_000,
         ropeScaling: RopeScaling = .none, tieWordEmbeddings: Bool = false, embeddingScale: Float = 1,
         queryKeyNorm: Bool = false, postNorms: Bool = false, parallelResidual: Bool = false, sharedNorm: Bool = false,
-        maximumPositions: Int, beginningOfSequence: [Int] = [], endOfSequence: [Int] = []
+        maximumPositions: Int
     ) {
         self.family = family
         self.vocabularySize = vocabularySize
@@ -135,8 +131,6 @@ public struct DecoderConfiguration: Sendable, Equatable {
         self.parallelResidual = parallelResidual
         self.sharedNorm = sharedNorm
         self.maximumPositions = maximumPositions
-        self.beginningOfSequence = beginningOfSequence
-        self.endOfSequence = endOfSequence
     }
 }
 

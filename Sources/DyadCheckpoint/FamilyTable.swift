@@ -13,6 +13,16 @@ struct Family: Sendable {
         case inputs(field: String)
     }
 
+    /// Whether layers see only the last positions.
+    enum Window: Sendable {
+        /// The family's code does not ask.
+        case never
+        /// All layers, unless the field is null; `absent` where it is not there.
+        case always(absent: Int)
+        /// If `use_sliding_window` is true, the layers that `layer_types` names, or those from `max_window_layers` on.
+        case optional(absent: Int, firstLayer: Int)
+    }
+
     /// `model_type` of config.json.
     let modelType: String
     /// `general.architecture` of a GGUF file; nil where GGUF has no such family.
@@ -27,41 +37,56 @@ struct Family: Sendable {
     var attentionBias: AttentionBias = .everywhere(field: "attention_bias")
     /// Whether config.json may switch on biases in the MLP.
     var mayHaveMLPBias = false
-    /// The activation, where config.json is not asked because the family's code does not ask it either.
-    var activation: DecoderConfiguration.Activation?
+    /// The activation where config.json is silent.
+    var activation: DecoderConfiguration.Activation = .silu
+    /// The key and value heads where config.json is silent; nil for one for every query head.
+    var keyValueHeads: Int?
+    /// The most positions where config.json is silent.
+    var positions: Int
     /// The width of a head where config.json is silent; nil for hiddenSize / headCount.
     var headDimension: Int?
     /// The rotating part of a head where config.json is silent.
     var rotaryFraction: Double = 1
+    /// Whether a part of each head may rotate.
+    var rotatesInPart = false
+    /// Whether attention and MLP may stand side by side.
+    var mayBeParallel = false
     var tiesByDefault = false
     /// Whether embeddings are multiplied by sqrt(hiddenSize).
     var scalesEmbedding = false
     var queryKeyNorm = false
-    /// Whether `sliding_window` counts only if `use_sliding_window` is true.
-    var slidingWindowIsOptional = false
+    /// What `sliding_window` means.
+    var window = Window.never
 }
 
 extension Family {
     /// Every family that Dyad maps. All have the tensor names of Hugging Face's Llama.
     static let table: [Family] = [
-        Family(modelType: "llama", architecture: "llama", interleavedInGGUF: true, mayHaveMLPBias: true),
-        Family(modelType: "mistral", architecture: nil, attentionBias: .never),
-        Family(modelType: "qwen2", architecture: "qwen2", attentionBias: .always, slidingWindowIsOptional: true),
         Family(
-            modelType: "qwen3", architecture: "qwen3", headDimension: 128, queryKeyNorm: true,
-            slidingWindowIsOptional: true),
+            modelType: "llama", architecture: "llama", interleavedInGGUF: true, mayHaveMLPBias: true, positions: 2048),
         Family(
-            modelType: "gemma", architecture: "gemma", normAddsOne: true, activation: .geluTanh, headDimension: 256,
-            tiesByDefault: true, scalesEmbedding: true),
+            modelType: "mistral", architecture: nil, attentionBias: .never, keyValueHeads: 8, positions: 131_072,
+            window: .always(absent: 4096)),
+        Family(
+            modelType: "qwen2", architecture: "qwen2", attentionBias: .always, keyValueHeads: 32, positions: 32_768,
+            window: .optional(absent: 4096, firstLayer: 28)),
+        Family(
+            modelType: "qwen3", architecture: "qwen3", keyValueHeads: 32, positions: 32_768, headDimension: 128,
+            queryKeyNorm: true, window: .optional(absent: 4096, firstLayer: 28)),
+        Family(
+            modelType: "gemma", architecture: "gemma", normAddsOne: true, activation: .geluTanh, keyValueHeads: 16,
+            positions: 8192, headDimension: 256, tiesByDefault: true, scalesEmbedding: true),
         Family(
             modelType: "stablelm", architecture: "stablelm", normKind: .layer, epsilon: ("layer_norm_eps", 1e-5),
-            attentionBias: .inputs(field: "use_qkv_bias"), rotaryFraction: 0.25),
+            attentionBias: .inputs(field: "use_qkv_bias"), keyValueHeads: 32, positions: 4096, rotaryFraction: 0.25,
+            rotatesInPart: true, mayBeParallel: true),
     ]
 
     /// config.json's names of activations.
     static let activations: [String: DecoderConfiguration.Activation] = [
         "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
-        "gelu_fast": .geluTanh, "relu": .relu,
+        "gelu_fast": .geluTanh, "gelu_python": .gelu, "gelu_python_tanh": .geluTanh, "gelu_accurate": .geluTanh,
+        "relu": .relu,
     ]
 
     /// Fields of config.json that change what a model computes in a way Dyad does not know, with the values that

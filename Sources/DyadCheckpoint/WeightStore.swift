@@ -10,6 +10,21 @@ protocol WeightStore: Sendable {
     func floats(_ name: String) throws(DyadError) -> [Float]
     /// Where the elements are, if they are plain floats in the canonical layout.
     func view(_ name: String) throws(DyadError) -> TensorView?
+    /// The names of all tensors, as the files have them.
+    var names: [String] { get }
+    /// What the files call a tensor; nil if they cannot have it.
+    func storedName(of name: String) -> String?
+    /// The file with a tensor of ``names``, for errors.
+    func fileOfStored(_ name: String) -> String
+    /// Whether a tensor of ``names`` belongs to what the configuration describes. Others are left out, as the
+    /// reference leaves them out.
+    func isPartOfModel(_ name: String) -> Bool
+    /// The layer of a tensor of ``names``.
+    func layer(of storedName: String) -> Int?
+    /// Whether a tensor of ``names`` consists of zeros. Reads it.
+    func isZero(_ storedName: String) throws(DyadError) -> Bool
+    /// A text with the names of config.json's fields, in the words of the model's own configuration.
+    func field(_ text: String) -> String
     /// Adds everything that determines the model's function to a digest.
     func digest(into digest: inout SHA256) throws(DyadError)
 }
@@ -50,6 +65,25 @@ struct SafetensorsStore: WeightStore {
         return view
     }
 
+    var names: [String] { shards.flatMap { $0.names } }
+
+    func storedName(of name: String) -> String? { name }
+
+    func fileOfStored(_ name: String) -> String { file(of: name) }
+
+    func isPartOfModel(_ name: String) -> Bool {
+        // The last is a buffer that old files keep, worked out from the configuration; a head beside tied embeddings
+        // is the embedding (Agreement).
+        (name.hasPrefix("model.") || name.hasPrefix("lm_head.")) && name != "lm_head.weight"
+            && !name.hasSuffix("rotary_emb.inv_freq")
+    }
+
+    func layer(of storedName: String) -> Int? { Agreement.layer(of: storedName) }
+
+    func isZero(_ storedName: String) throws(DyadError) -> Bool { try floats(storedName).allSatisfy { $0 == 0 } }
+
+    func field(_ text: String) -> String { text }
+
     func digest(into digest: inout SHA256) throws(DyadError) {
         for document in documents {
             digest.update("\(document.count)\n")
@@ -85,7 +119,7 @@ struct GGUFStore: WeightStore {
         return try gguf.tensor(stored)
     }
 
-    func file(of name: String) -> String { gguf.file.path }
+    func file(of name: String) -> String { gguf.path(of: Family.ggufName(of: name) ?? "") }
 
     func shape(of name: String) throws(DyadError) -> [Int]? { try find(name)?.shape }
 
@@ -102,9 +136,40 @@ struct GGUFStore: WeightStore {
         return TensorView(name: name, type: type, shape: tensor.shape, file: tensor.file, range: tensor.range)
     }
 
+    var names: [String] { gguf.names }
+
+    func storedName(of name: String) -> String? { Family.ggufName(of: name) }
+
+    func fileOfStored(_ name: String) -> String { gguf.path(of: name) }
+
+    func isPartOfModel(_ name: String) -> Bool {
+        // Read with the rotation, and a buffer of old files.
+        name != "rope_freqs.weight" && !name.contains("attn_rot_embd")
+    }
+
+    func layer(of storedName: String) -> Int? {
+        guard storedName.hasPrefix("blk.") else { return nil }
+        return storedName.dropFirst(4).split(separator: ".").first.flatMap { Int($0) }
+    }
+
+    func isZero(_ storedName: String) throws(DyadError) -> Bool {
+        try gguf.tensor(storedName).floats().allSatisfy { $0 == 0 }
+    }
+
+    func field(_ text: String) -> String {
+        let names = [
+            ("vocab_size", "vocab_size"), ("num_hidden_layers", "block_count"), ("hidden_size", "embedding_length"),
+            ("num_attention_heads", "attention.head_count"), ("num_key_value_heads", "attention.head_count_kv"),
+            ("head_dim", "attention.key_length"), ("intermediate_size", "feed_forward_length"),
+        ]
+        return names.reduce(text) { $0.replacing($1.0, with: $1.1) }
+    }
+
     func digest(into digest: inout SHA256) throws(DyadError) {
-        digest.update("\(gguf.file.count)\n")
-        try gguf.file.digest(into: &digest)
+        for part in gguf.parts {
+            digest.update("\(part.count)\n")
+            try part.digest(into: &digest)
+        }
     }
 }
 

@@ -283,7 +283,7 @@ extension Checkpoint {
     public func tokenizer() throws(DyadError) -> Tokenizer {
         switch try tokenizerSource {
         case .gguf(let file): return try Tokenizer(gguf: file)
-        case .json(let path, _, _): return try Tokenizer(folder: (path as NSString).deletingLastPathComponent)
+        case .folder(let path): return try Tokenizer(folder: path)
         }
     }
 }

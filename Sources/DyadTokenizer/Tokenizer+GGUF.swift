@@ -88,7 +88,7 @@ struct GGUFVocabularyReader {
         }
         var pairs: [(String, String)] = []
         pairs.reserveCapacity(lines.count)
-        for (place, line) in lines.enumerated() {
+        for (place, line) in lines.enumerated() where !line.hasPrefix("#version") {
             guard let pair = MergeLine.pair(line) else {
                 throw failure(
                     .malformed, "merges[\(place)]", found: "'\(line.prefix(60))'", expected: "two tokens and a space")
@@ -138,6 +138,20 @@ struct GGUFVocabularyReader {
 
     private func addControls(_ parts: inout TokenizerParts, addsBOS: Bool) throws(DyadError) {
         parts.bosID = try id("bos_token_id", in: parts.vocabulary)
+        // llama.cpp gives a template the first two always, empty where there is no such token.
+        for name in ["bos", "eos"] { parts.namedTokens["\(name)_token"] = "" }
+        let keys = [
+            ("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("sep", "seperator"), ("pad", "padding"),
+            ("cls", "cls"), ("mask", "mask"),
+        ]
+        for (name, key) in keys {
+            // Writers mark a token that is not there by an id like 2^32 - 1.
+            guard let id = try file.integer("tokenizer.ggml.\(key)_token_id"),
+                parts.vocabulary.tokens.indices.contains(id),
+                let token = parts.vocabulary.tokens[id]
+            else { continue }
+            parts.namedTokens["\(name)_token"] = .string(token)
+        }
         for key in ["eos_token_id", "eot_token_id", "eom_token_id"] {
             if let id = try id(key, in: parts.vocabulary) { parts.addEnd(id) }
         }

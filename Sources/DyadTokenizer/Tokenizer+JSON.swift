@@ -4,17 +4,14 @@ extension Tokenizer {
     /// Reads a tokenizer.json of Hugging Face's tokenizers (model `BPE`), or a document that ``json()`` wrote.
     /// - Parameters:
     ///   - json: the document.
-    ///   - configuration: the tokenizer_config.json, which names BOS and EOS and holds the chat template.
+    ///   - configuration: the tokenizer_config.json, which names special tokens and may hold the chat template.
     ///   - file: the file the document is from, for errors.
     /// - Throws: ``DyadError``: `malformed`, or `unsupported` naming the field.
     /// - Complexity: linear in the document.
     public convenience init(json: JSONValue, configuration: JSONValue? = nil, file: String) throws(DyadError) {
-        var reader = TokenizerDocumentReader(root: JSONField(json, file: file), file: file)
-        try reader.readDocument()
-        if let configuration {
-            try reader.readConfiguration(JSONField(configuration, file: file + " (tokenizer_config.json)"))
-        }
-        try self.init(try reader.finished())
+        var files = TokenizerFiles()
+        files.configuration = configuration.map { JSONField($0, file: file + " (tokenizer_config.json)") }
+        try self.init(try TokenizerDocumentReader(root: JSONField(json, file: file), file: file).parts(files))
     }
 
     /// Reads a document that ``json()`` wrote; see ``init(json:configuration:file:)``.
@@ -22,36 +19,21 @@ extension Tokenizer {
         try self.init(json: document, file: file)
     }
 
-    /// Reads a folder in Hugging Face layout: tokenizer.json, and where they exist tokenizer_config.json,
-    /// chat_template.jinja and generation_config.json (further end tokens).
-    /// - Throws: ``DyadError``: `missing` if there is no tokenizer.json, and as ``init(json:configuration:file:)``.
+    /// Reads a folder in Hugging Face layout: tokenizer.json, and what else is there of config.json,
+    /// generation_config.json, tokenizer_config.json, added_tokens.json, special_tokens_map.json, chat_template.jinja
+    /// and additional_chat_templates. Where they disagree, transformers 5.24 decides (<doc:ModelFolders>).
+    /// - Throws: ``DyadError``: `missing` if there is no tokenizer.json, `mismatch` for an end token outside the
+    ///   vocabulary, and as ``init(json:configuration:file:)``.
     public convenience init(folder: String) throws(DyadError) {
-        func optional(_ name: String) throws(DyadError) -> JSONField? {
-            let path = folder + "/" + name
-            do {
-                return JSONField(try JSONValue.read(path), file: path)
-            } catch {
-                if error.reason == .missing { return nil }
-                throw error
-            }
-        }
         let path = folder + "/tokenizer.json"
-        var reader = TokenizerDocumentReader(root: JSONField(try JSONValue.read(path), file: path), file: path)
-        try reader.readDocument()
-        if let configuration = try optional("tokenizer_config.json") { try reader.readConfiguration(configuration) }
-        if let generation = try optional("generation_config.json") { try reader.readGeneration(generation) }
-        if reader.chatTemplate == nil {
-            do {
-                let template = try FileBytes(folder + "/chat_template.jinja")
-                reader.chatTemplate = withExtendedLifetime(template) { String(decoding: template.bytes, as: UTF8.self) }
-            } catch  where error.reason == .missing {}
-        }
-        try self.init(try reader.finished())
+        let root = JSONField(try JSONValue.read(path), file: path)
+        let files = try TokenizerFiles(folder: folder)
+        try self.init(try TokenizerDocumentReader(root: root, file: path).parts(files))
     }
 
     /// The tokenizer as a self-contained document, which ``init(document:file:)`` reads back: laid out like a
     /// tokenizer.json, except that `model.vocab` is a list by id (ids without a token are `null`) and that a member
-    /// `dyad` holds BOS, EOS and the chat template. Equal tokenizers give equal documents.
+    /// `dyad` holds BOS, the ends, the named special tokens and the chat template. Equal tokenizers give equal documents.
     public func json() -> JSONValue {
         var model = JSONObject([
             ("type", "BPE"), ("dropout", nil),
@@ -76,6 +58,7 @@ extension Tokenizer {
             "dyad": [
                 "prefix": ids(parts.prefix), "suffix": ids(parts.suffix),
                 "bos_token_id": parts.bosID.map { .integer(Int($0)) } ?? nil, "eos_token_ids": ids(parts.eosIDs),
+                "special_tokens": .object(parts.namedTokens),
                 "chat_template": parts.chatTemplate.map(JSONValue.string) ?? nil,
             ],
         ]

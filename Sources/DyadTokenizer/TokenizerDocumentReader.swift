@@ -4,49 +4,72 @@ import DyadFormats
 struct TokenizerDocumentReader {
     let root: JSONField
     let file: String
-    var chatTemplate: String?
-    private var parts: TokenizerParts?
 
-    init(root: JSONField, file: String) {
-        self.root = root
-        self.file = file
-    }
-
-    func finished() throws(DyadError) -> TokenizerParts {
-        guard var parts else { preconditionFailure("readDocument() comes first") }
-        parts.chatTemplate = chatTemplate ?? parts.chatTemplate
-        return parts
-    }
-
-    mutating func readDocument() throws(DyadError) {
-        var added: [AddedToken] = []
-        if let list = try root.optional("added_tokens") {
-            for element in try list.elements() { added.append(try AddedToken(element)) }
-        }
+    /// Reads tokenizer.json, and then what the files beside it say.
+    func parts(_ files: TokenizerFiles) throws(DyadError) -> TokenizerParts {
         let model = try model()
-        let vocabularyField = try model.member("vocab")
-        var vocabulary = try Vocabulary(vocabularyField, added: added)
-        try insert(added, into: &vocabulary, limit: 4 * (vocabulary.count + added.count) + 65_536)
+        let elements = try root.optional("added_tokens")?.elements()
+        var vocabulary = try Vocabulary(try model.member("vocab"), added: elements?.count ?? 0)
+        var added = AddedTokenList(beside: vocabulary)
+        if let elements {
+            for element in elements { try added.add(try AddedToken(element), to: &vocabulary, at: element) }
+        }
         let rule = try rule(model, vocabulary)
         var preTokenizer: PreTokenizer?
         if let field = try root.optional("pre_tokenizer") { preTokenizer = try PreTokenizer(field) }
         var normalizer: Normalizer?
         if let field = try root.optional("normalizer") { normalizer = try Normalizer(field) }
-        guard let decoder = try root.optional("decoder") else {
-            throw root.failure(.unsupported, found: "no decoder", expected: "a field 'decoder'")
-        }
+        let decoder = try root.optional("decoder").map { (field) throws(DyadError) in try TokenDecoder(field) }
         var parts = TokenizerParts(
             file: file, vocabulary: vocabulary, rule: rule.rule, ruleField: rule.field,
             fallback: try fallback(model, vocabulary),
-            prefersWholePieces: try model.optional("ignore_merges")?.bool() ?? false, addedTokens: added,
-            normalizer: normalizer, preTokenizer: preTokenizer, decoder: try TokenDecoder(decoder))
+            prefersWholePieces: try model.optional("ignore_merges")?.bool() ?? false, addedTokens: added.tokens,
+            normalizer: normalizer, preTokenizer: preTokenizer, decoder: decoder ?? .spaced)
         if let field = try root.optional("post_processor") {
             let template = try PostProcessor(field, vocabulary)
             parts.prefix = template.prefix
             parts.suffix = template.suffix
         }
         if let own = try root.optional("dyad") { try Self.readOwn(own, into: &parts) }
-        self.parts = parts
+        try apply(files, &added, to: &parts)
+        return parts
+    }
+
+    /// The files beside tokenizer.json: further added tokens, named tokens, ends, and the chat template.
+    private func apply(
+        _ files: TokenizerFiles, _ added: inout AddedTokenList, to parts: inout TokenizerParts
+    ) throws(DyadError) {
+        let defaults = try files.defaults(isByteLevel: parts.preTokenizer?.isByteLevel ?? false)
+        let settings = try TokenizerSettings(files, added: added.tokens, defaults: defaults)
+        for (token, field) in settings.additions { try added.add(token, to: &parts.vocabulary, at: field) }
+        parts.addedTokens = added.tokens
+        for (name, token, _) in settings.named { parts.namedTokens[name] = .string(token.content) }
+        func id(_ name: String) -> Int32? { parts.namedTokens[name]?.string.flatMap { parts.vocabulary.id(of: $0) } }
+        let size = max(
+            parts.vocabulary.count,
+            try files.model?.optional("vocab_size")?.integer(in: 0...Vocabulary.largestID) ?? 0)
+        func ids(_ key: String) throws(DyadError) -> [Int32] {
+            var ids: [Int32] = []
+            for (id, field) in try files.ids(key) {
+                guard id >= 0, id < size else {
+                    throw field.failure(
+                        .mismatch, found: "\(id)", expected: "an id of the vocabulary, from 0 to \(size - 1)",
+                        remedy: "Take all files from the same revision of the model, or correct this one.")
+                }
+                ids.append(Int32(truncatingIfNeeded: id))
+            }
+            return ids
+        }
+        let beginnings = try ids("bos_token_id")
+        parts.bosID = id("bos_token") ?? parts.bosID ?? beginnings.first
+        for end in try ids("eos_token_id") { parts.addEnd(end) }
+        if let end = id("eos_token") { parts.addEnd(end) }
+        if parts.eosIDs.isEmpty, let end = files.defaultEnd, end < size { parts.addEnd(end) }
+        if let templates = files.templates {
+            parts.chatTemplate = templates["default"]
+        } else {
+            parts.chatTemplate = settings.chatTemplate ?? parts.chatTemplate
+        }
     }
 
     private func model() throws(DyadError) -> JSONField {
@@ -65,21 +88,6 @@ struct TokenizerDocumentReader {
             throw dropout.failure(.unsupported, found: "\(try dropout.double())", expected: "null")
         }
         return model
-    }
-
-    private func insert(_ added: [AddedToken], into vocabulary: inout Vocabulary, limit: Int) throws(DyadError) {
-        for (place, token) in added.enumerated() {
-            let subject = JSONField(.null, file: file, path: "added_tokens[\(place)].id")
-            guard token.id < limit else {
-                throw subject.failure(.malformed, found: "\(token.id)", expected: "an id below \(limit)")
-            }
-            guard vocabulary.insert(token.content, id: token.id) else {
-                throw subject.failure(
-                    .malformed,
-                    found: "\(token.id), the id of '\((vocabulary[token.id] ?? "").prefix(40))', for "
-                        + "'\(token.content.prefix(40))'", expected: "one token for an id")
-            }
-        }
     }
 
     private func rule(_ model: JSONField, _ vocabulary: Vocabulary) throws(DyadError) -> (
@@ -105,6 +113,8 @@ struct TokenizerDocumentReader {
         var pairs: [(String, String)] = []
         pairs.reserveCapacity(elements.count)
         for (place, element) in elements.enumerated() {
+            // The first line of a merges.txt, which tokenizers skips wherever it stands.
+            if let line = element.string, line.hasPrefix("#version") { continue }
             if let line = element.string, let pair = MergeLine.pair(line) {
                 pairs.append(pair)
             } else if let both = element.array, both.count == 2, let left = both[0].string, let right = both[1].string {
@@ -139,7 +149,8 @@ struct TokenizerDocumentReader {
 
     /// The member `dyad` of documents that ``Tokenizer/json()`` wrote.
     private static func readOwn(_ own: JSONField, into parts: inout TokenizerParts) throws(DyadError) {
-        let range = 0...max(0, parts.vocabulary.count - 1)
+        // The model may know more ids than the tokenizer has tokens.
+        let range = 0...Vocabulary.largestID
         func ids(_ key: String) throws(DyadError) -> [Int32] {
             var ids: [Int32] = []
             for id in try own.member(key).elements() { ids.append(Int32(try id.integer(in: range))) }
@@ -152,47 +163,13 @@ struct TokenizerDocumentReader {
             Int32(try field.integer(in: range))
         }
         parts.chatTemplate = try own.optional("chat_template")?.string()
-    }
-
-    /// tokenizer_config.json: which tokens are BOS and EOS, and the chat template.
-    mutating func readConfiguration(_ field: JSONField) throws(DyadError) {
-        let bos = try token("bos_token", field)
-        parts?.bosID = bos
-        let eos = try token("eos_token", field)
-        if let eos { parts?.addEnd(eos) }
-        if try field.optional("add_bos_token")?.value.bool == true, parts?.prefix.isEmpty == true, let bos {
-            parts?.prefix = [bos]
-        }
-        guard let template = try field.optional("chat_template") else { return }
-        if template.value.string != nil {
-            chatTemplate = try template.string()
-            return
-        }
-        // Several templates, each with a name; the one to chat with is called "default".
-        for element in try template.elements() where try element.member("name").string() == "default" {
-            chatTemplate = try element.member("template").string()
-        }
-    }
-
-    /// The id of a token that is given as a string or as an object with `content`.
-    private func token(_ key: String, _ field: JSONField) throws(DyadError) -> Int32? {
-        guard let member = try field.optional(key) else { return nil }
-        let content = try member.value.object == nil ? member.string() : member.member("content").string()
-        guard let id = parts?.vocabulary.id(of: content) else {
-            throw member.failure(
-                .mismatch, found: "'\(content.prefix(60))', which is no token of \(file)",
-                expected: "a token of the vocabulary", remedy: "Take both files from the same model.")
-        }
-        return id
-    }
-
-    /// generation_config.json: every end token.
-    mutating func readGeneration(_ field: JSONField) throws(DyadError) {
-        guard let ends = try field.optional("eos_token_id") else { return }
-        let range = 0...max(0, (parts?.vocabulary.count ?? 0) - 1)
-        for end in ends.value.array == nil ? [ends] : Array(try ends.elements()) {
-            let id = Int32(try end.integer(in: range))
-            parts?.addEnd(id)
+        if let named = try own.optional("special_tokens") {
+            for (name, field) in try named.members() { parts.namedTokens[name] = .string(try field.string()) }
+        } else {
+            // Files from before the member existed.
+            func content(_ id: Int32?) -> JSONValue { .string(id.flatMap { parts.vocabulary[$0] } ?? "") }
+            parts.namedTokens["bos_token"] = content(parts.bosID)
+            parts.namedTokens["eos_token"] = content(parts.eosIDs.first)
         }
     }
 }
@@ -202,6 +179,9 @@ struct PostProcessor {
     var prefix: [Int32] = []
     var suffix: [Int32] = []
 
+    /// Whether nothing is put around a text.
+    var isEmpty: Bool { prefix.isEmpty && suffix.isEmpty }
+
     init(_ field: JSONField, _ vocabulary: Vocabulary) throws(DyadError) {
         let type = try field.member("type").string()
         switch type {
@@ -209,8 +189,12 @@ struct PostProcessor {
         case "Sequence":
             for element in try field.member("processors").elements() {
                 let inner = try PostProcessor(element, vocabulary)
-                prefix = inner.prefix + prefix
-                suffix += inner.suffix
+                guard inner.isEmpty || isEmpty else {
+                    throw element.failure(
+                        .unsupported, found: "a second step that adds tokens", expected: "one such step at most",
+                        remedy: "tokenizers takes the first step's result for two texts: leave one of the two out.")
+                }
+                if !inner.isEmpty { self = inner }
             }
         case "TemplateProcessing": try readTemplate(field, vocabulary)
         case "BertProcessing", "RobertaProcessing":

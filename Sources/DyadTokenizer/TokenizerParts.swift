@@ -20,6 +20,8 @@ struct TokenizerParts: Sendable {
     var suffix: [Int32] = []
     var bosID: Int32?
     var eosIDs: [Int32] = []
+    /// The named special tokens (`bos_token`, `pad_token`, …) and their contents, which chat templates may read.
+    var namedTokens = JSONObject()
     var chatTemplate: String?
 
     func bytePairModel() throws(DyadError) -> BytePairModel {

@@ -57,7 +57,7 @@ struct Generate: ParsableCommand {
         let ids =
             chat
             ? try loaded.prompt([ChatMessage(role: "user", content: prompt)])
-            : loaded.tokenizer.encode(prompt, parseSpecial: true)
+            : loaded.tokenizer.encodePrompt(prompt)
         let result = try loaded.generator.generate(ids, options: sampling.generation) { (piece) throws(DyadError) in
             if !json { try Terminal.print(piece, terminator: "") }
             return true

@@ -34,7 +34,6 @@ private let smollm2 = root + "/.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
                 let frequencies = checkpoint.configuration.inverseFrequencies()
                 #expect(frequencies.count == expected.count, "\(name)")
                 #expect(zip(frequencies, expected).allSatisfy { abs($0 - $1) <= 1e-6 * abs($1) }, "\(name)")
-                #expect(checkpoint.configuration.endOfSequence == [2], "\(name)")
             }
         }
     }
@@ -82,7 +81,6 @@ private let smollm2 = root + "/.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
         #expect(configuration.layerCount == 30 && configuration.hiddenSize == 576 && configuration.headDimension == 64)
         #expect(configuration.headCount == 9 && configuration.keyValueHeadCount == 3)
         #expect(configuration.ropeTheta == 100_000 && configuration.tieWordEmbeddings)
-        #expect(configuration.endOfSequence == [2] && configuration.beginningOfSequence == [1])
         #expect(try checkpoint.view("model.norm.weight")?.type == .float32)
         #expect(try checkpoint.view("model.layers.0.self_attn.q_proj.weight") == nil)
         guard case .gguf = try checkpoint.tokenizerSource else {

@@ -64,6 +64,7 @@ import Testing
                 let configuration = decoder.configuration
                 let template = folder.appending(path: "template.gguf").plainPath
                 let path = folder.appending(path: "out.gguf").plainPath
+                let tokens = try #require(program.tokenizer["model"]?["vocab"]?.array).map { $0.string ?? "" }
                 let metadata: [(key: String, value: GGUFValue)] = [
                     ("general.architecture", .string("llama")),
                     ("llama.block_count", .uint32(UInt32(configuration.layerCount))),
@@ -75,10 +76,28 @@ import Testing
                     ("llama.context_length", .uint32(UInt32(configuration.maximumPositions))),
                     (
                         "tokenizer.ggml.tokens",
-                        .array(try GGUFArray(strings: (0..<configuration.vocabularySize).map { "t\($0)" }))
+                        .array(try GGUFArray(strings: tokens))
                     ),
+                    // How the template itself was written is no fact about what is exported.
+                    ("split.count", .uint16(1)), ("quantize.imatrix.file", .string("other.dat")),
+                    ("tokenizer.chat_template", .string("another model's")),
                 ]
                 let source = try ExportSource(path: report.output)
+                // The same sizes, but heads that turn otherwise or tokens with other names.
+                for (value, subject) in [
+                    (("llama.rope.scaling.factor", .float32(4)), "llama.rope"),
+                    (
+                        ("tokenizer.ggml.tokens", .array(try GGUFArray(strings: tokens.map { $0 + "x" }))),
+                        "tokenizer.ggml.tokens[0]"
+                    ),
+                ] as [((String, GGUFValue), String)] {
+                    try GGUFWriter.write(
+                        template, metadata: metadata.filter { $0.key != value.0 } + [value], tensors: [])
+                    let error = #expect(throws: DyadError.self) {
+                        _ = try GGUFExporter(template: template).export(program, from: source, to: path)
+                    }
+                    #expect(error?.reason == .mismatch && error?.subject == subject)
+                }
                 // A model of another shape, or of this shape with other settings, is no template.
                 for (key, value) in [
                     ("llama.block_count", .uint32(1)), ("llama.rope.freq_base", .float32(500_000)),
@@ -94,6 +113,10 @@ import Testing
                 }
                 try GGUFWriter.write(template, metadata: metadata, tensors: [])
                 _ = try GGUFExporter(template: template).export(program, from: source, to: path)
+                let written = try GGUFFile(path: path)
+                let chatTemplate = program.tokenizer["dyad"]?["chat_template"]?.string
+                #expect(try written.string("tokenizer.chat_template") == chatTemplate)
+                #expect(written.value("split.count") == nil && written.value("quantize.imatrix.file") == nil)
                 let read = try Checkpoint.open(path)
                 var linears = 0
                 for operation in program.graph.operations {

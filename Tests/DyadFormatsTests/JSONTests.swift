@@ -150,4 +150,18 @@ import Testing
         }
         #expect(refused > text.count * 100 && refused < text.count * 256)
     }
+
+    @Test func pythonsWordsAreNumbersOnlyWhereTheyAreAllowed() throws {
+        let text = #"{"a": NaN, "b": [Infinity, -Infinity, -1]}"#
+        #expect(throws: DyadError.self) { try JSONValue.parse(text) }
+        let value = try Array(text.utf8).withUnsafeBytes { try JSONValue.parse($0, allowsNonFinite: true) }
+        #expect(value["a"]?.double == nil && value["b"]?.array?.last == -1)
+        let error = #expect(throws: DyadError.self) { try JSONField(value, file: "c").member("a").double() }
+        #expect(error?.subject == "a" && error?.found == "NaN")
+        for text in ["Nan", "nan", "Infinite", "-Inf", "NaNs"] {
+            #expect(throws: DyadError.self) {
+                try Array(text.utf8).withUnsafeBytes { try JSONValue.parse($0, allowsNonFinite: true) }
+            }
+        }
+    }
 }

@@ -210,7 +210,7 @@ private struct Chain {
     /// A table of 65,536 entries.
     mutating func lookup(_ input: TensorID) -> TensorID {
         let output = tensor([.tokens, .fixed(width(input))], .u16, 0.001, 32768)
-        append(.lookup(.init(input: input, table: constant([65536], .u16), function: "silu", output: output)))
+        append(.lookup(.init(input: input, table: constant([65536], .u16), function: .silu, output: output)))
         return output
     }
 

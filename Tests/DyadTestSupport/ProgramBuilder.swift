@@ -108,7 +108,7 @@ struct ProgramBuilder {
             y.type == .u8
             ? constant(name + ".table", shape, .u8, entries.map { UInt8($0) })
             : constant(name + ".table", shape, .u16, entries.map { UInt16($0) })
-        operation(name, .lookup(.init(input: input, table: table, function: "silu", output: output)))
+        operation(name, .lookup(.init(input: input, table: table, function: .silu, output: output)))
     }
 
     func width(_ tensor: TensorID) -> Int {

@@ -36,18 +36,17 @@ import Testing
     @Test func configurationNamesControlTokensAndTemplate() throws {
         let path = Place.fixtures + "hostile/good.json"
         let configuration: JSONValue = [
-            "bos_token": ["content": "a"], "eos_token": "<end>", "add_bos_token": true,
+            "bos_token": ["content": "b"], "eos_token": "<end>", "add_bos_token": true,
             "chat_template": [
                 ["name": "default", "template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"]
             ],
         ]
         let tokenizer = try Tokenizer(json: JSONValue.read(path), configuration: configuration, file: path)
-        #expect(tokenizer.bosID == 0 && tokenizer.eosIDs == [4])
-        #expect(tokenizer.encode("ab", addSpecial: true) == [0, 2])
-        #expect(try tokenizer.renderChat([ChatMessage(role: "user", content: "x")]).text == "ax<end>")
-        let error = #expect(throws: DyadError.self) {
-            try Tokenizer(json: JSONValue.read(path), configuration: ["eos_token": "<none>"], file: path)
-        }
-        #expect(error?.reason == .mismatch && error?.subject == "eos_token")
+        #expect(tokenizer.bosID == 1 && tokenizer.eosIDs == [4])
+        // A named token is an added one, which no merge reaches; the flag does not count beside a tokenizer.json.
+        #expect(tokenizer.encode("ab", addSpecial: true) == [0, 1])
+        #expect(try tokenizer.renderChat([ChatMessage(role: "user", content: "x")]).text == "bx<end>")
+        let more = try Tokenizer(json: JSONValue.read(path), configuration: ["eos_token": "<none>"], file: path)
+        #expect(more.eosIDs == [5] && more.token(5) == "<none>")
     }
 }

@@ -31,6 +31,14 @@ public struct GGUFExporter: Exporter {
         guard let headDimension = program.configuration.object?["head_dimension"]?.integer else {
             throw unsupported("configuration", "no head_dimension", "one")
         }
+        // What llama.cpp computes for these architectures, whatever the file says.
+        let activation = program.configuration.object?["activation"]?.string
+        guard activation == Operation.Function.silu.rawValue else {
+            throw unsupported("activation", activation ?? "none", "silu, the only one llama.cpp has for \(family)")
+        }
+        guard program.configuration.object?["gated"]?.bool == true else {
+            throw unsupported("gated", "an MLP without a gate", "one with a gate")
+        }
         guard program.graph.prefixTokens.count <= 1 else {
             throw unsupported(
                 "prefix", "\(program.graph.prefixTokens.count) tokens", "one at most, which llama.cpp puts in front")
@@ -38,7 +46,12 @@ public struct GGUFExporter: Exporter {
         var tensors: [GGUFWriter.Tensor] = []
         let writer = GGUFTensors(program: program, layout: layout, headDimension: headDimension)
         for operation in program.graph.operations { tensors += try writer.tensors(of: operation) }
-        let metadata = try metadata(program, layout, tensors, source)
+        let file = try GGUFFile(path: template)
+        let metadata = try metadata(program, layout, tensors, source, file)
+        if file.contains("rope_freqs.weight") {
+            let factors = try file.tensor("rope_freqs.weight")
+            tensors.append(GGUFWriter.Tensor("rope_freqs.weight", .f32, factors.shape, try factors.floats()))
+        }
         try GGUFWriter.write(path, metadata: metadata, tensors: tensors)
         let bytes = try RandomAccessFile(path).count
         return ExportReport(graphs: [], files: [(path.split(separator: "/").last.map(String.init) ?? path, bytes)])
@@ -51,9 +64,9 @@ public struct GGUFExporter: Exporter {
     }
 
     private func metadata(
-        _ program: IntegerProgram, _ layout: GGUFLayout, _ tensors: [GGUFWriter.Tensor], _ source: ExportSource
+        _ program: IntegerProgram, _ layout: GGUFLayout, _ tensors: [GGUFWriter.Tensor], _ source: ExportSource,
+        _ file: GGUFFile
     ) throws(DyadError) -> [(key: String, value: GGUFValue)] {
-        let file = try GGUFFile(path: template)
         let configuration = program.configuration.object ?? JSONObject()
         func mismatch(_ key: String, _ found: String?, _ expected: String?) -> DyadError {
             DyadError(
@@ -85,23 +98,24 @@ public struct GGUFExporter: Exporter {
             guard case .rmsNorm(let norm) = operation.kind else { continue }
             try require("attention.layer_norm_rms_epsilon", near: Double(norm.epsilon))
         }
-        let tokens = try file.array("tokenizer.ggml.tokens")?.strings().count
-        guard tokens == program.graph.vocabularySize else {
-            throw mismatch("tokenizer.ggml.tokens", tokens.map(String.init), String(program.graph.vocabularySize))
-        }
-        var replaced: [(key: String, value: GGUFValue)] = [
-            ("dyad.source", .string(source.name)), ("dyad.source_sha256", .string(source.sha256)),
-            // MOSTLY_Q8_0 or MOSTLY_Q4_0: what most tensors are.
-            ("general.file_type", .uint32(tensors.contains { $0.type == .q40 } ? 2 : 7)),
-        ]
-        if let token = program.graph.prefixTokens.first {
-            replaced += [
-                ("tokenizer.ggml.bos_token_id", .uint32(UInt32(token))), ("tokenizer.ggml.add_bos_token", .bool(true)),
-            ]
-        }
+        try checkRotation(program, layout, file)
+        let tokenizer = GGUFTokenizerMetadata(program: program, file: file)
+        try tokenizer.checkTokens()
+        let replaced: [(key: String, value: GGUFValue)] =
+            [
+                ("general.quantization_version", .uint32(2)),
+                ("dyad.source", .string(source.name)), ("dyad.source_sha256", .string(source.sha256)),
+                // MOSTLY_Q8_0 or MOSTLY_Q4_0: what most tensors are.
+                ("general.file_type", .uint32(tensors.contains { $0.type == .q40 } ? 2 : 7)),
+            ] + tokenizer.values
         let keys = Set(replaced.map(\.key))
-        return file.metadata.filter { !keys.contains($0.key) && $0.key != "general.quantization_version" }
-            + [("general.quantization_version", .uint32(2))] + replaced
+        return file.metadata.filter { !keys.contains($0.key) && !Self.isOfTheTemplateAlone($0.key) } + replaced
+    }
+
+    /// Keys that say how the template was written: in how many files, and how its own weights were rounded; and those that
+    /// ``GGUFTokenizerMetadata`` writes if the program has them.
+    private static func isOfTheTemplateAlone(_ key: String) -> Bool {
+        key.hasPrefix("split.") || key.hasPrefix("quantize.") || GGUFTokenizerMetadata.isReplaced(key)
     }
 }
 

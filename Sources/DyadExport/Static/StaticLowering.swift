@@ -365,14 +365,13 @@ struct StaticLowering {
         let result = wideType(of: o.output)
         let made: ValueID
         switch o.function {
-        case "silu":
+        case .silu:
             let unit = ValueType.quantized(.u16, Encoding(scale: 1 / 65535, zeroPoint: 0))
             let sigmoid = builder.node(.sigmoid, [input], shape, unit, suffix: "sigmoid")
             made = builder.node(.multiply, [input, sigmoid], shape, result, suffix: "wide")
-        case "gelu": made = builder.node(.gelu(tanh: false), [input], shape, result, suffix: "wide")
-        case "gelu_tanh": made = builder.node(.gelu(tanh: true), [input], shape, result, suffix: "wide")
-        case "relu": made = builder.node(.relu, [input], shape, result, suffix: "wide")
-        default: throw unsupported("a table of \(o.function)", "silu, gelu, gelu_tanh or relu")
+        case .gelu: made = builder.node(.gelu(tanh: false), [input], shape, result, suffix: "wide")
+        case .geluTanh: made = builder.node(.gelu(tanh: true), [input], shape, result, suffix: "wide")
+        case .relu: made = builder.node(.relu, [input], shape, result, suffix: "wide")
         }
         finish(made, as: o.output)
     }

@@ -1,10 +1,13 @@
 /// A GGUF file (version 2 or 3, little-endian), checked in full when it is opened: every value of the
-/// metadata and the bytes of every tensor lie within the file.
+/// metadata and the bytes of every tensor lie within the file. Of a model that is split into several files it is all of
+/// them, opened by the first.
 ///
 /// Format: github.com/ggml-org/ggml/blob/master/docs/gguf.md
 public struct GGUFFile: Sendable {
-    /// The open file.
-    public let file: RandomAccessFile
+    /// The open file; of several, the first.
+    public var file: RandomAccessFile { parts[0] }
+    /// The open files in order; one, unless the model is split.
+    public let parts: [RandomAccessFile]
     /// The version of the format.
     public let version: Int
     /// The metadata in order.
@@ -22,6 +25,8 @@ public struct GGUFFile: Sendable {
         let bytes: Int
         /// From the start of the data; from the start of the file once that is known.
         var offset: Int
+        /// Index into ``GGUFFile/parts``.
+        var part = 0
     }
 
     /// The most dimensions a tensor has.
@@ -32,43 +37,72 @@ public struct GGUFFile: Sendable {
         try self.init(try RandomAccessFile(path))
     }
 
-    /// Checks a file. Linear in its metadata; tensors are not read.
-    /// - Throws: ``DyadError``: `malformed`; `unsupported` for another version or a tensor type Dyad does not know.
+    /// Checks a file, and opens and checks the others where it is the first of several. Linear in the metadata; tensors
+    /// are not read.
+    /// - Throws: ``DyadError``: `malformed`; `unsupported` for another version or a tensor type Dyad does not know;
+    ///   `missing` or `mismatch` for a part that is not there or is another model's.
     public init(_ file: RandomAccessFile) throws(DyadError) {
-        self.file = file
-        var cursor = try GGUFCursor(file)
-        version = try Self.version(&cursor)
-        let tensorCount = try cursor.count(subject: "tensor count")
-        let valueCount = try cursor.count(subject: "metadata count")
-        var metadata: [(key: String, value: GGUFValue)] = []
-        var positions: [ExactString: Int] = [:]
-        for index in 0..<valueCount {
-            let key = try cursor.name(subject: "metadata key \(index)")
-            let value = try cursor.value(try cursor.valueType(subject: key), subject: key)
-            guard positions.updateValue(index, forKey: ExactString(key)) == nil else {
-                throw cursor.failure(key, "the key twice", "every key once")
-            }
-            metadata.append((key, value))
-        }
-        var (names, records): ([String], [Record]) = ([], [])
-        for index in 0..<tensorCount {
-            let name = try cursor.name(subject: "name of tensor \(index)")
-            names.append(name)
-            records.append(try Self.record(&cursor, name))
-        }
-        let alignment = try Self.alignment(
-            positions[ExactString("general.alignment")].map { metadata[$0].value }, cursor)
-        try Self.place(&records, names, after: cursor, alignment: alignment)
-        self.metadata = metadata
-        self.positions = positions
-        self.names = names
+        let first = try Contents(file)
+        let all = [first] + (try first.furtherParts())
+        parts = all.map { $0.file }
+        version = first.version
+        metadata = first.metadata
+        positions = first.positions
+        names = all.flatMap { $0.names }
         var table: [ExactString: Record] = [:]
-        for (name, record) in zip(names, records) {
-            guard table.updateValue(record, forKey: ExactString(name)) == nil else {
-                throw cursor.failure(name, "the tensor's name twice", "every name once")
+        for (index, part) in all.enumerated() {
+            for (name, record) in zip(part.names, part.records) {
+                var record = record
+                record.part = index
+                guard table.updateValue(record, forKey: ExactString(name)) == nil else {
+                    throw DyadError(
+                        .malformed, file: part.file.path, subject: name, found: "the tensor's name twice",
+                        expected: "every name once", remedy: "The file contradicts itself: convert the model again.")
+                }
             }
         }
-        self.records = table
+        records = table
+    }
+
+    /// What one file holds.
+    struct Contents {
+        let file: RandomAccessFile
+        let version: Int
+        let metadata: [(key: String, value: GGUFValue)]
+        let positions: [ExactString: Int]
+        let names: [String]
+        let records: [Record]
+
+        init(_ file: RandomAccessFile) throws(DyadError) {
+            self.file = file
+            var cursor = try GGUFCursor(file)
+            version = try GGUFFile.version(&cursor)
+            let tensorCount = try cursor.count(subject: "tensor count")
+            let valueCount = try cursor.count(subject: "metadata count")
+            var metadata: [(key: String, value: GGUFValue)] = []
+            var positions: [ExactString: Int] = [:]
+            for index in 0..<valueCount {
+                let key = try cursor.name(subject: "metadata key \(index)")
+                let value = try cursor.value(try cursor.valueType(subject: key), subject: key)
+                guard positions.updateValue(index, forKey: ExactString(key)) == nil else {
+                    throw cursor.failure(key, "the key twice", "every key once")
+                }
+                metadata.append((key, value))
+            }
+            var (names, records): ([String], [Record]) = ([], [])
+            for index in 0..<tensorCount {
+                let name = try cursor.name(subject: "name of tensor \(index)")
+                names.append(name)
+                records.append(try GGUFFile.record(&cursor, name))
+            }
+            let alignment = try GGUFFile.alignment(
+                positions[ExactString("general.alignment")].map { metadata[$0].value }, cursor)
+            try GGUFFile.place(&records, names, after: cursor, alignment: alignment)
+            (self.metadata, self.positions, self.names, self.records) = (metadata, positions, names, records)
+        }
+
+        /// The value of a key, if it is there. Constant time.
+        func value(_ key: String) -> GGUFValue? { positions[ExactString(key)].map { metadata[$0].value } }
     }
 
     private static func version(_ cursor: inout GGUFCursor) throws(DyadError) -> Int {
@@ -205,6 +239,9 @@ extension GGUFFile {
     /// Whether there is a tensor of this name.
     public func contains(_ name: String) -> Bool { records[ExactString(name)] != nil }
 
+    /// The file that a tensor is in; of one that is not there, the first. Constant time.
+    public func path(of name: String) -> String { parts[records[ExactString(name)]?.part ?? 0].path }
+
     /// A tensor. Constant time.
     /// - Throws: ``DyadError`` `malformed` when there is none of this name.
     public func tensor(_ name: String) throws(DyadError) -> GGUFTensor {
@@ -214,7 +251,7 @@ extension GGUFFile {
                 expected: "one among the \(names.count) of the file", remedy: "Check that the file is complete.")
         }
         return GGUFTensor(
-            name: name, type: record.type, shape: record.shape, file: file,
+            name: name, type: record.type, shape: record.shape, file: parts[record.part],
             range: record.offset..<record.offset + record.bytes)
     }
 }

@@ -10,16 +10,19 @@ extension JSONValue {
     ///   - bytes: the text.
     ///   - file: the file it is from, for errors.
     ///   - subject: the part of the file, for errors (`header`); the byte's position is appended.
+    ///   - allowsNonFinite: whether `NaN`, `Infinity` and `-Infinity` are numbers, as Python's json has it. They have
+    ///     no ``JSONValue/double``: who needs that number refuses it by name.
     /// - Throws: ``DyadError`` with reason `malformed`.
     /// - Complexity: linear; about 50 MB/s.
-    public static func parse(_ bytes: UnsafeRawBufferPointer, file: String? = nil, subject: String? = nil)
-        throws(DyadError) -> JSONValue
-    {
+    public static func parse(
+        _ bytes: UnsafeRawBufferPointer, file: String? = nil, subject: String? = nil, allowsNonFinite: Bool = false
+    ) throws(DyadError) -> JSONValue {
         var parser = JSONParser(bytes: bytes, file: file, subject: subject)
+        parser.allowsNonFinite = allowsNonFinite
         return try parser.document()
     }
 
-    /// Parses one JSON document held in memory; see ``parse(_:file:subject:)-(UnsafeRawBufferPointer,_,_)``.
+    /// Parses one JSON document held in memory; see ``parse(_:file:subject:allowsNonFinite:)``.
     public static func parse(_ text: String, file: String? = nil, subject: String? = nil) throws(DyadError)
         -> JSONValue
     {
@@ -33,17 +36,17 @@ extension JSONValue {
     /// The largest JSON file that is read, in bytes: many times the largest tokenizer.json.
     public static let fileLimit = 256 << 20
 
-    /// Reads and parses a JSON file.
+    /// Reads and parses a JSON file; see ``parse(_:file:subject:allowsNonFinite:)``.
     /// - Throws: ``DyadError``: `missing`, `malformed`, or `unsupported` beyond ``fileLimit``.
-    public static func read(_ path: String) throws(DyadError) -> JSONValue {
+    public static func read(_ path: String, allowsNonFinite: Bool = false) throws(DyadError) -> JSONValue {
         let text = try FileBytes(path, limit: fileLimit)
-        let value = try parse(text.bytes, file: path)
+        let value = try parse(text.bytes, file: path, allowsNonFinite: allowsNonFinite)
         return withExtendedLifetime(text) { value }
     }
 
     /// Parses a document that is one object and hands over its members one at a time, so that the whole is never in memory.
     /// - Parameter body: takes a key and its value; returns whether the key is new.
-    /// - Throws: as ``parse(_:file:subject:)-(UnsafeRawBufferPointer,_,_)``, and what `body` throws.
+    /// - Throws: as ``parse(_:file:subject:allowsNonFinite:)``, and what `body` throws.
     static func parseMembers(
         of bytes: UnsafeRawBufferPointer, file: String?, subject: String,
         _ body: (String, JSONField) throws(DyadError) -> Bool
@@ -61,6 +64,7 @@ struct JSONParser {
     let bytes: UnsafeRawBufferPointer
     let file: String?
     let subject: String?
+    var allowsNonFinite = false
     var position = 0
     /// The memory that values may still take, in bytes.
     private var allowance: Int
@@ -152,7 +156,12 @@ struct JSONParser {
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))
         case UInt8(ascii: "n"): return try word("null", .null)
-        case UInt8(ascii: "-"), 0x30...0x39: return try number()
+        case UInt8(ascii: "-"), 0x30...0x39:
+            if let number = nonFinite() { return number }
+            return try number()
+        case UInt8(ascii: "N"), UInt8(ascii: "I"):
+            guard let number = nonFinite() else { throw failure(describeNext(), "a JSON value") }
+            return number
         default: throw failure(describeNext(), "a JSON value")
         }
     }
@@ -164,6 +173,16 @@ struct JSONParser {
         else { throw failure("another word", "\(word)") }
         position = end
         return value
+    }
+
+    /// One of Python's three words for numbers that are not finite.
+    private mutating func nonFinite() -> JSONValue? {
+        guard allowsNonFinite else { return nil }
+        for word in ["NaN", "Infinity", "-Infinity"] where bytes[position...].starts(with: word.utf8) {
+            position += word.utf8.count
+            return .decimal(JSONDecimal(trusted: word))
+        }
+        return nil
     }
 
     private mutating func array(depth: Int) throws(DyadError) -> [JSONValue] {

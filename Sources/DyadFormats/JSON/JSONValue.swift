@@ -99,7 +99,7 @@ extension JSONValue {
 
 /// A JSON number as it is written, for numbers that are not plain machine integers.
 public struct JSONDecimal: Hashable, Sendable {
-    /// The digits as in the file; always a valid JSON number.
+    /// The digits as in the file: a valid JSON number, or one of Python's three words where the reader allowed them.
     public let literal: String
 
     init(trusted literal: String) { self.literal = literal }
@@ -116,7 +116,7 @@ public struct JSONDecimal: Hashable, Sendable {
         literal = "\(value)"
     }
 
-    /// The nearest `Double`; nil when it is beyond the largest one.
+    /// The nearest `Double`; nil when it is beyond the largest one or not finite.
     public var double: Double? {
         guard let value = Double(literal), value.isFinite else { return nil }
         return value

@@ -28,6 +28,20 @@ public struct TensorView: Sendable {
     /// - Throws: ``DyadError`` `failed` when the file shrank or changed, cannot be read, or there is no memory.
     public func bytes() throws(DyadError) -> FileBytes { try file.bytes(range) }
 
+    /// Whether the elements of two tensors are stored as the same bytes. Linear, a piece at a time.
+    /// - Throws: ``DyadError`` `failed` when a file shrank or changed, or cannot be read.
+    public func hasSameBytes(as other: TensorView) throws(DyadError) -> Bool {
+        guard range.count == other.range.count else { return false }
+        let piece = 1 << 20
+        for start in stride(from: 0, to: range.count, by: piece) {
+            let size = min(piece, range.count - start)
+            let (mine, theirs) = (range.lowerBound + start, other.range.lowerBound + start)
+            let pieces = (try file.bytes(mine..<mine + size), try other.file.bytes(theirs..<theirs + size))
+            guard withExtendedLifetime(pieces, { pieces.0.bytes.elementsEqual(pieces.1.bytes) }) else { return false }
+        }
+        return true
+    }
+
     /// The elements as `Float`. Linear; allocates the result.
     /// - Throws: ``DyadError``: `unsupported` unless the type is F64, F32, F16 or BF16; otherwise as ``bytes()``.
     public func floats() throws(DyadError) -> [Float] {

@@ -29,6 +29,17 @@ extension JSONField {
 
     fileprivate func string(_ key: String) throws(DyadError) -> String { try member(key).string() }
 
+    fileprivate func function(_ key: String) throws(DyadError) -> Operation.Function {
+        let field = try member(key)
+        let name = try field.string()
+        guard let function = Operation.Function(name: name) else {
+            throw field.failure(
+                .unsupported, found: "\"\(name.prefix(40))\"",
+                expected: Operation.Function.allCases.map { $0.rawValue }.joined(separator: ", "))
+        }
+        return function
+    }
+
     fileprivate func optionalString(_ key: String) throws(DyadError) -> String? { try optional(key)?.string() }
 
     /// A number that is exactly a float32.
@@ -139,7 +150,7 @@ extension Operation.Kind {
                 .lookup(
                     .init(
                         input: try json.integer("input"), table: try json.string("table"),
-                        function: try json.string("function"), output: try json.integer("output")))
+                        function: try json.function("function"), output: try json.integer("output")))
             case "multiply": .multiply(try Operation.Binary(json))
             case "add": .add(try Operation.Binary(json))
             case "requantize":

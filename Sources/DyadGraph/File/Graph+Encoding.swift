@@ -115,7 +115,8 @@ extension Operation.Kind {
             (
                 "lookup",
                 [
-                    ("input", .integer(o.input)), ("table", .string(o.table)), ("function", .string(o.function)),
+                    ("input", .integer(o.input)), ("table", .string(o.table)),
+                    ("function", .string(o.function.rawValue)),
                     ("output", .integer(o.output)),
                 ]
             )

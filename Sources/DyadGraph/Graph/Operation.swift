@@ -257,19 +257,37 @@ public struct Operation: Equatable, Sendable {
         }
     }
 
+    /// The functions that tables hold; the raw values are their names in files. Whoever reads or writes one switches over these
+    /// cases, so that no two parts of Dyad can spell a function differently.
+    public enum Function: String, CaseIterable, Sendable {
+        /// x · sigmoid(x)
+        case silu
+        /// x · Φ(x), exactly
+        case gelu
+        /// GELU by its tanh approximation
+        case geluTanh = "gelu_tanh"
+        /// max(x, 0)
+        case relu
+
+        /// The function of a name in a file. Early programs spell the tanh form `geluTanh`.
+        public init?(name: String) {
+            self.init(rawValue: name == "geluTanh" ? "gelu_tanh" : name)
+        }
+    }
+
     /// A unary function by table: u8 input with a table of 256, u16 input with one of 65,536, entries of the output's type.
     public struct Lookup: Equatable, Sendable {
         /// The tensor it reads.
         public var input: TensorID
         /// The constant with the entries.
         public var table: String
-        /// The function the table holds (`silu`, `gelu`, `gelu_tanh`, `relu`), for exporters and the simulator.
-        public var function: String
+        /// The function the table holds, for exporters and the simulator.
+        public var function: Function
         /// The tensor it writes.
         public var output: TensorID
 
         /// Creates the operands.
-        public init(input: TensorID, table: String, function: String, output: TensorID) {
+        public init(input: TensorID, table: String, function: Function, output: TensorID) {
             self.input = input
             self.table = table
             self.function = function

@@ -20,6 +20,16 @@ enum ActivationTable {
 }
 
 extension DecoderConfiguration.Activation {
+    /// What a table of the function is called in a program.
+    var tabulated: DyadGraph.Operation.Function {
+        switch self {
+        case .silu: .silu
+        case .gelu: .gelu
+        case .geluTanh: .geluTanh
+        case .relu: .relu
+        }
+    }
+
     /// The function in double precision.
     func evaluate(_ x: Double) -> Double {
         switch self {

@@ -231,7 +231,7 @@ struct Lowering {
             name + ".act_fn.table", [1 << source.type.bitWidth], builder.graph.tensors[output].type, bytes)
         builder.operation(
             name + ".act_fn",
-            .lookup(.init(input: input, table: table, function: function.rawValue, output: output)))
+            .lookup(.init(input: input, table: table, function: function.tabulated, output: output)))
         return output
     }
 

@@ -139,11 +139,10 @@ public final class SimulatedProgram {
         case .lookup(let lookup):
             let x = try input(lookup.input, values)
             switch lookup.function {
-            case "silu": return try x.silu()
-            case "gelu": return try x.gelu(.none)
-            case "geluTanh": return try x.gelu(.tanh)
-            case "relu": return try x.relu()
-            default: throw unsupported(operation, lookup.function)
+            case .silu: return try x.silu()
+            case .gelu: return try x.gelu(.none)
+            case .geluTanh: return try x.gelu(.tanh)
+            case .relu: return try x.relu()
             }
         case .multiply(let pair): return try input(pair.left, values) * input(pair.right, values)
         case .add(let pair): return try input(pair.left, values) + input(pair.right, values)

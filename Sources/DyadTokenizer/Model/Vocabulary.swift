@@ -47,7 +47,7 @@ extension Vocabulary {
     /// Reads the `vocab` of a tokenizer.json's model, with its added tokens: an object from token to id, or, in
     /// documents of Dyad, the list of tokens by id.
     /// - Throws: `malformed` for ids out of range, far apart, or used by two tokens.
-    init(_ field: JSONField, added: [AddedToken]) throws(DyadError) {
+    init(_ field: JSONField, added: Int) throws(DyadError) {
         switch field.value {
         case .array(let elements):
             guard elements.count <= Self.largestID else {
@@ -63,7 +63,7 @@ extension Vocabulary {
         default:
             let members = try field.object()
             // A file of n tokens may leave gaps, but not claim memory out of proportion.
-            let limit = min(Self.largestID, 4 * (members.count + added.count) + 65_536)
+            let limit = min(Self.largestID, 4 * (members.count + added) + 65_536)
             for (token, id) in members.members {
                 guard let id = id.integer, id >= 0, id < limit else {
                     throw field.failure(

@@ -15,6 +15,8 @@ indirect enum TokenDecoder: Sendable {
     /// What follows sees the whole text.
     case fuse
     case sequence([TokenDecoder])
+    /// Tokens as they are spelt, with a space between two: what a tokenizer without a decoder gives.
+    case spaced
 
     /// The steps without nesting.
     var steps: [TokenDecoder] {
@@ -29,7 +31,7 @@ indirect enum TokenDecoder: Sendable {
 struct DecodingTable: Sendable {
     private var bytes: [UInt8] = []
     private var offsets: [Int] = [0]
-    /// The first token has another spelling when ``TokenDecoder/metaspace(_:)`` decodes.
+    /// The first token has another spelling when ``TokenDecoder/metaspace(_:)`` or ``TokenDecoder/spaced`` decodes.
     private var firstBytes: [UInt8]? = nil
     private var firstOffsets: [Int] = [0]
     /// Scalars dropped from the start of the text: at most `count` times the bytes of `scalar`.
@@ -44,13 +46,18 @@ struct DecodingTable: Sendable {
             leading = (Array(String(Character(scalar)).utf8), start)
         }
         self.leading = leading
-        let hasMetaspace = steps.contains { if case .metaspace = $0 { true } else { false } }
-        if hasMetaspace { firstBytes = [] }
+        let firstDiffers = steps.contains { step in
+            switch step {
+            case .metaspace, .spaced: true
+            default: false
+            }
+        }
+        if firstDiffers { firstBytes = [] }
         for (id, listed) in vocabulary.tokens.enumerated() {
             let token = spelling[id] ?? listed
             bytes += Self.spell(token ?? "", steps[..<fuse], isFirst: false)
             offsets.append(bytes.count)
-            if hasMetaspace {
+            if firstDiffers {
                 firstBytes? += Self.spell(token ?? "", steps[..<fuse], isFirst: true)
                 firstOffsets.append(firstBytes?.count ?? 0)
             }
@@ -79,6 +86,7 @@ struct DecodingTable: Sendable {
                 for _ in 0..<start where scalars.first == scalar { scalars.removeFirst() }
                 for _ in 0..<stop where scalars.last == scalar { scalars.removeLast() }
                 token = String(scalars)
+            case .spaced: token = isFirst || token.isEmpty ? token : " " + token
             case .fuse, .sequence: break
             }
         }
@@ -189,6 +197,7 @@ extension TokenDecoder {
                 "type": "Strip", "content": .string(String(Character(scalar))), "start": .integer(start),
                 "stop": .integer(stop),
             ]
+        case .spaced: nil
         case .sequence(let parts): ["type": "Sequence", "decoders": .array(parts.map(\.json))]
         }
     }

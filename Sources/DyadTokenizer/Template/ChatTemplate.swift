@@ -87,7 +87,7 @@ struct TemplateClock {
 }
 
 extension Tokenizer {
-    /// Renders a conversation with the model's own template, which also sees `bos_token` and `eos_token`.
+    /// Renders a conversation with the model's own template, which also sees the named special tokens (`bos_token`).
     ///
     /// Encode the result with ``encode(_:)``: the template writes all special tokens, and what the
     /// messages say becomes none.
@@ -102,13 +102,10 @@ extension Tokenizer {
                 expected: "a model made for chat",
                 remedy: "Use the model's instruct variant, or generate from a prompt.")
         }
-        var tokens = JSONObject()
-        tokens["bos_token"] = bosID.flatMap(token).map(JSONValue.string) ?? ""
-        tokens["eos_token"] = eosIDs.first.flatMap(token).map(JSONValue.string) ?? ""
         do {
             return try ChatTemplate(source: source).render(
-                messages: messages, addGenerationPrompt: addGenerationPrompt, tokens: tokens, variables: variables,
-                now: now)
+                messages: messages, addGenerationPrompt: addGenerationPrompt, tokens: parts.namedTokens,
+                variables: variables, now: now)
         } catch {
             var error = error
             error.file = parts.file

@@ -101,7 +101,7 @@ extension ProgramGrammar {
         } else {
             table = constant([count], .u16, (0..<count).map { _ in UInt16.random(in: 0...65535, using: &random) })
         }
-        append(.lookup(.init(input: input, table: table, function: "silu", output: output)))
+        append(.lookup(.init(input: input, table: table, function: .silu, output: output)))
     }
 
     mutating func addBinary() {
