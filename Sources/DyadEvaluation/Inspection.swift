@@ -42,9 +42,9 @@ public struct Inspection: Sendable {
             self.init(kind: "gguf", facts: facts, entries: entries)
         } else if path.hasSuffix(".safetensors") {
             let file = try SafetensorsFile(path: path)
-            let facts: [(String, JSONValue)] = file.metadata.sorted { $0.key < $1.key }.map {
-                ($0.key, .string(String($0.value.prefix(200))))
-            }
+            let facts: [(String, JSONValue)] = file.metadata.sorted {
+                $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
+            }.map { ($0.key, .string(String($0.value.unicodeScalars.prefix(200)))) }
             var entries: [Entry] = []
             for name in file.names {
                 let tensor = try file.tensor(name)

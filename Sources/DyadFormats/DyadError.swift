@@ -50,7 +50,7 @@ public struct DyadError: Error, Equatable, Sendable {
 
     /// Names and values come from files, where they may have megabytes.
     private static func clipped(_ text: String) -> String {
-        text.utf8.count <= 4000 ? text : String(text.prefix(200)) + " … (\(text.utf8.count) bytes)"
+        text.utf8.count <= 4000 ? text : String(text.unicodeScalars.prefix(200)) + " … (\(text.utf8.count) bytes)"
     }
 }
 

@@ -76,31 +76,6 @@ import Testing
         #expect(value.text(indented: true).hasPrefix("{\n  \"a\": [\n    1,"))
     }
 
-    @Test(arguments: ["[[1],", "[{},", "[1,", "[{\"a\":1},", "[[[[1]]],", "[\"abcdefghijklmnopqrst\","])
-    func aTextTakesAFewTimesItsBytesOrIsRefused(start: String) throws {
-        var text = Array(start.utf8)
-        while text.count < 16 << 20 { text += text.dropFirst() }
-        let before = residentBytes()
-        let result = Result { try text.withUnsafeBytes { try JSONValue.parse($0, file: "x") } }
-        #expect(residentBytes() - before < 250 << 20)
-        // Every one of them lacks its end; most are refused before.
-        guard case .failure(let error) = result else {
-            Issue.record("parsed")
-            return
-        }
-        #expect((error as? DyadError)?.reason == .malformed)
-    }
-
-    @Test func placesAreMadeWhenTheyAreAskedFor() throws {
-        let text = "{\"list\":[" + (0..<400_000).map { String($0) }.joined(separator: ",") + "]}"
-        let root = JSONField(try JSONValue.parse(text), file: "x")
-        let before = residentBytes()
-        let elements = try root.member("list").elements()
-        #expect(try elements.reduce(0) { try $0 + $1.integer() } == 400_000 * 399_999 / 2)
-        #expect(residentBytes() - before < 10 << 20)
-        #expect(elements[399_999].path == "list[399999]")
-    }
-
     @Test func longNamesAndControlCharactersDoNotFillTheMessage() throws {
         let long = String(repeating: "k", count: 1 << 20)
         let error = #expect(throws: DyadError.self) { try JSONValue.parse("{\"\(long)\":1,\"\(long)\":2}") }

@@ -45,17 +45,20 @@ extension JSONValue {
     }
 
     /// Parses a document that is one object and hands over its members one at a time, so that the whole is never in memory.
-    /// - Parameter body: takes a key and its value; returns whether the key is new.
+    ///
+    /// A key may have 1024 bytes. A value that is no string may take 1 MiB of memory: it is a short description.
+    /// - Parameters:
+    ///   - budget: the memory that what is kept and the value at hand may take together, in bytes.
+    ///   - group: the name of a member that is an object, whose own members are handed over in its place.
+    ///   - body: takes the name of the group or nil, a key and its value; returns the bytes that it keeps beside the key, nil where that
+    ///     is not new.
     /// - Throws: as ``parse(_:file:subject:allowsNonFinite:)``, and what `body` throws.
     static func parseMembers(
-        of bytes: UnsafeRawBufferPointer, file: String?, subject: String,
-        _ body: (String, JSONField) throws(DyadError) -> Bool
+        of bytes: UnsafeRawBufferPointer, file: String?, subject: String, budget: Int, group: String,
+        _ body: (String?, String, JSONField) throws(DyadError) -> Int?
     ) throws(DyadError) {
         var parser = JSONParser(bytes: bytes, file: file, subject: subject)
-        let root = JSONPlace.Container(JSONPlace(nil, .key("")))
-        try parser.document { (key, value) throws(DyadError) in
-            try body(key, JSONField(value, file, JSONPlace(root, .key(key))))
-        }
+        try parser.document(budget: budget, group: group, body)
     }
 }
 
@@ -66,19 +69,21 @@ struct JSONParser {
     let subject: String?
     var allowsNonFinite = false
     var position = 0
-    /// The memory that values may still take, in bytes.
-    private var allowance: Int
+    /// The memory that values may take in all, and may still take, in bytes.
+    var limit: Int
+    var allowance: Int
 
     init(bytes: UnsafeRawBufferPointer, file: String?, subject: String?) {
         self.bytes = bytes
         self.file = file
         self.subject = subject
-        allowance = Self.allowance(bytes.count)
+        limit = Self.limit(bytes.count)
+        allowance = limit
     }
 
     /// What ordinary documents take, with room to spare: a compact list of merges takes ten times its bytes, a header of tensors four
     /// times. Only texts of a few bytes a value take more, and of those the first 64 MiB are free.
-    private static func allowance(_ bytes: Int) -> Int { (64 << 20) + 8 * bytes }
+    private static func limit(_ bytes: Int) -> Int { (64 << 20) + 8 * bytes }
 
     mutating func document() throws(DyadError) -> JSONValue {
         let value = try value(depth: 0)
@@ -86,37 +91,22 @@ struct JSONParser {
         return value
     }
 
-    /// A document that is an object, member by member.
-    mutating func document(_ body: (String, JSONValue) throws(DyadError) -> Bool) throws(DyadError) {
-        skipSpace()
-        guard next == UInt8(ascii: "{") else {
-            let other = try value(depth: 0)
-            throw JSONField(other, file: file).failure(.malformed, found: other.kind, expected: "an object")
-        }
-        try members(depth: 0) { (key, value, parser) throws(DyadError) in
-            // The value goes when the body returns.
-            parser.allowance = Self.allowance(parser.bytes.count)
-            return try body(key, value)
-        }
-        try end()
-    }
-
-    private mutating func end() throws(DyadError) {
+    mutating func end() throws(DyadError) {
         skipSpace()
         guard position == bytes.count else { throw failure(describeNext(), "nothing after the document") }
     }
 
     /// Pays for memory before it is used.
-    private mutating func charge(_ bytes: Int) throws(DyadError) {
+    mutating func charge(_ bytes: Int) throws(DyadError) {
         allowance -= bytes
         guard allowance >= 0 else {
             throw failure(
-                "values that take more than \(Self.allowance(self.bytes.count)) bytes of memory",
+                "values that take more than \(limit) bytes of memory",
                 "at most that for a text of \(self.bytes.count) bytes")
         }
     }
 
-    private func failure(_ found: String, _ expected: String) -> DyadError {
+    func failure(_ found: String, _ expected: String) -> DyadError {
         DyadError(
             .malformed, file: file, subject: (subject.map { $0 + ", " } ?? "") + "byte \(position)",
             found: found, expected: expected,
@@ -126,7 +116,7 @@ struct JSONParser {
     }
 
     /// The next byte, or 0, which is valid nowhere in JSON, at the end.
-    private var next: UInt8 { position < bytes.count ? bytes[position] : 0 }
+    var next: UInt8 { position < bytes.count ? bytes[position] : 0 }
 
     private func describeNext() -> String {
         guard position < bytes.count else { return "the end of the text" }
@@ -134,7 +124,7 @@ struct JSONParser {
         return byte > 0x20 && byte < 0x7f ? "'\(Character(Unicode.Scalar(byte)))'" : "the byte \(byte)"
     }
 
-    private mutating func skipSpace() {
+    mutating func skipSpace() {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x0a, 0x0d, 0x09: position += 1
@@ -143,7 +133,7 @@ struct JSONParser {
         }
     }
 
-    private mutating func value(depth: Int) throws(DyadError) -> JSONValue {
+    mutating func value(depth: Int) throws(DyadError) -> JSONValue {
         guard depth <= JSONValue.depthLimit else {
             throw failure("more than \(JSONValue.depthLimit) nested arrays and objects", "less nesting")
         }
@@ -202,13 +192,16 @@ struct JSONParser {
 
     private mutating func object(depth: Int) throws(DyadError) -> JSONObject {
         var object = JSONObject()
-        try members(depth: depth) { (key, value, _) throws(DyadError) in object.append(key, value) }
+        try members { (key, parser) throws(DyadError) in
+            try parser.charge(Self.memberBytes)
+            return object.append(key, try parser.value(depth: depth + 1))
+        }
         return object
     }
 
-    /// The members of an object, from its bracket on; `body` says whether the key is new.
-    private mutating func members(
-        depth: Int, _ body: (String, JSONValue, inout JSONParser) throws(DyadError) -> Bool
+    /// The members of an object, from its bracket on; `body` parses the value and says whether the key is new.
+    mutating func members(
+        _ body: (String, inout JSONParser) throws(DyadError) -> Bool
     ) throws(DyadError) {
         position += 1
         skipSpace()
@@ -220,13 +213,11 @@ struct JSONParser {
         while true {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw failure(describeNext(), "a key in quotes") }
-            try charge(Self.memberBytes)
             let key = try string()
             skipSpace()
             guard next == UInt8(ascii: ":") else { throw failure(describeNext(), "':' after the key \"\(key)\"") }
             position += 1
-            let value = try value(depth: depth + 1)
-            guard try body(key, value, &self) else {
+            guard try body(key, &self) else {
                 throw failure("the key \"\(key)\" for the second time", "every key once")
             }
             if try !separator(closing: UInt8(ascii: "}")) { return }
@@ -291,7 +282,7 @@ struct JSONParser {
         while next >= 0x30, next <= 0x39 { position += 1 }
     }
 
-    private mutating func string() throws(DyadError) -> String {
+    mutating func string() throws(DyadError) -> String {
         position += 1
         let start = position
         while position < bytes.count {
@@ -308,9 +299,14 @@ struct JSONParser {
         throw failure("the end of the text", "the end of a string")
     }
 
-    /// The slow path, from the first escape on.
+    /// The slow path, from the first escape on. The bytes are in memory beside the string that they become.
     private mutating func escapedString(from start: Int) throws(DyadError) -> String {
-        var text = Array(bytes[start..<position])
+        var text: [UInt8] = []
+        let room = escapedLength(from: start)
+        try charge(room)
+        defer { allowance += room }
+        text.reserveCapacity(room)
+        text.append(contentsOf: bytes[start..<position])
         while position < bytes.count {
             let byte = bytes[position]
             if byte == UInt8(ascii: "\"") {
@@ -330,6 +326,13 @@ struct JSONParser {
             }
         }
         throw failure("the end of the text", "the end of a string")
+    }
+
+    /// The bytes of a string up to its closing quote, escapes as they are written: as many as it has without them, or more.
+    private func escapedLength(from start: Int) -> Int {
+        var end = position
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\"") { end += bytes[end] == UInt8(ascii: "\\") ? 2 : 1 }
+        return min(end, bytes.count) - start
     }
 
     private mutating func escape() throws(DyadError) -> Unicode.Scalar {

@@ -7,8 +7,14 @@ public struct SafetensorsFile: Sendable {
     /// The largest header that is read, in bytes; the same limit as the reference implementation's.
     public static let headerLimit = 100_000_000
 
+    /// The memory that a header, the descriptions of its tensors and its metadata may take together, in bytes: enough for 300,000 tensors
+    /// with names of 60 bytes, or the tokenizer of a vocabulary of 262,144 tokens.
+    static let memoryLimit = 160 << 20
     /// The most dimensions a tensor has; the same limit as PyTorch's.
     static let dimensionLimit = 64
+    /// The most entries of `__metadata__`, and the most bytes of their keys, which Swift compares slowly where they are not ASCII.
+    static let metadataLimit = 65536
+    static let metadataKeyLimit = 4 << 20
 
     /// The open file.
     public let file: RandomAccessFile
@@ -23,7 +29,15 @@ public struct SafetensorsFile: Sendable {
         let shape: [Int]
         /// Offsets from the start of the file.
         let range: Range<Int>
+        /// How many stand before it in the header.
+        let number: Int
+        /// By what tensors are ordered.
+        var place: (Int, Int, Int) { (range.lowerBound, range.upperBound, number) }
     }
+
+    // What a tensor and an entry of the metadata take beside their text, with the room that growing tables leave.
+    private static let recordBytes = 256
+    private static let entryBytes = 160
 
     /// Opens and checks a file; see ``init(_:)-(RandomAccessFile)``.
     public init(path: String) throws(DyadError) {
@@ -36,27 +50,35 @@ public struct SafetensorsFile: Sendable {
         self.file = file
         let dataStart = try Self.dataStart(of: file)
         var metadata: [String: String] = [:]
-        var hasMetadata = false
+        var keyBytes = 0
         var records: [ExactString: Record] = [:]
         let text = try file.bytes(8..<dataStart)
         // Member by member: the whole header as JSON values would take many times its bytes.
-        try JSONValue.parseMembers(of: text.bytes, file: file.path, subject: "header") {
-            (name, field) throws(DyadError) in
-            guard name == "__metadata__" else {
-                let record = try Self.record(name, field, dataStart: dataStart, fileSize: file.count)
-                return records.updateValue(record, forKey: ExactString(name)) == nil
+        try JSONValue.parseMembers(
+            of: text.bytes, file: file.path, subject: "header", budget: Self.memoryLimit - text.count,
+            group: "__metadata__"
+        ) { (group, name, field) throws(DyadError) in
+            guard group == nil else {
+                let value = try field.string()
+                keyBytes += name.utf8.count
+                guard metadata.count < Self.metadataLimit, keyBytes <= Self.metadataKeyLimit else {
+                    throw DyadError(
+                        .unsupported, file: file.path, subject: "__metadata__",
+                        found: "more than \(metadata.count) entries, \(keyBytes) bytes of keys",
+                        expected: "at most \(Self.metadataLimit) entries and \(Self.metadataKeyLimit) bytes of keys",
+                        remedy: "Write the file with less metadata.")
+                }
+                guard metadata.updateValue(value, forKey: name) == nil else { return nil }
+                return Self.entryBytes + value.utf8.count
             }
-            guard !hasMetadata else { return false }
-            hasMetadata = true
-            for (key, value) in try field.members() { metadata[key] = try value.string() }
-            return true
+            let record = try Self.record(
+                name, field, number: records.count, dataStart: dataStart, fileSize: file.count)
+            guard records.updateValue(record, forKey: ExactString(name)) == nil else { return nil }
+            return Self.recordBytes + 8 * record.shape.count
         }
         withExtendedLifetime(text) {}
-        // A stable order: an empty tensor shares its offset with the next one, and empty ones with each other.
-        let ordered = records.sorted {
-            ($0.value.range.lowerBound, $0.value.range.upperBound, $0.key.string)
-                < ($1.value.range.lowerBound, $1.value.range.upperBound, $1.key.string)
-        }
+        // An empty tensor shares its offset with the next one, and empty ones with each other: they stay as the header has them.
+        let ordered = records.sorted { $0.value.place < $1.value.place }
         try Self.checkContiguous(ordered, from: dataStart, to: file.count, file: file.path)
         self.metadata = metadata
         self.names = ordered.map { $0.key.string }
@@ -95,7 +117,7 @@ public struct SafetensorsFile: Sendable {
         return 8 + Int(length)
     }
 
-    private static func record(_ name: String, _ field: JSONField, dataStart: Int, fileSize: Int)
+    private static func record(_ name: String, _ field: JSONField, number: Int, dataStart: Int, fileSize: Int)
         throws(DyadError) -> Record
     {
         let typeField = try field.member("dtype")
@@ -111,6 +133,7 @@ public struct SafetensorsFile: Sendable {
         guard dimensions.count <= dimensionLimit else {
             throw malformed(field.file, name, "\(dimensions.count) dimensions", "at most \(dimensionLimit)")
         }
+        shape.reserveCapacity(dimensions.count)
         for dimension in dimensions { shape.append(try dimension.integer(in: 0...Int.max)) }
         let offsetsField = try field.member("data_offsets")
         let offsets = try offsetsField.elements()
@@ -132,7 +155,7 @@ public struct SafetensorsFile: Sendable {
             throw malformed(
                 field.file, name, "\(end - begin) bytes of data", "\(expected) for \(typeName) of shape \(shape)")
         }
-        return Record(type: type, shape: shape, range: dataStart + begin..<dataStart + end)
+        return Record(type: type, shape: shape, range: dataStart + begin..<dataStart + end, number: number)
     }
 
     private static func checkContiguous(
