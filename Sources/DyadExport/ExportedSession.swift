@@ -1,5 +1,6 @@
 import DyadFormats
 import DyadGraph
+import Foundation
 
 /// Runs an exported folder as the host on a device does, by its manifest alone: prefill chunks, then single steps; the rows that a
 /// step makes go into the caches that the next one is given.
@@ -19,6 +20,9 @@ public final class ExportedSession {
     public private(set) var count = 0
 
     private let manifest: ExportManifest
+    private let folder: String
+    /// What the inputs and outputs of one graph may take, in bytes: 128 MiB, and 16 for every byte of the folder, as a run of a program may.
+    private let memoryLimit: Int
     /// Of every cache the row of each token, `[heads · size]`.
     private var rows: [String: [[UInt8]]] = [:]
 
@@ -27,6 +31,8 @@ public final class ExportedSession {
     /// - Throws: ``DyadError``: `missing` or `malformed`; `unsupported` for Core ML, whose caches are states.
     public init(_ folder: String) throws(DyadError) {
         manifest = try ExportManifest(of: folder)
+        self.folder = folder
+        memoryLimit = 128 << 20 + 16 * Self.byteCount(of: folder)
         chunk = manifest.graphs.map(\.shape.tokens).first { $0 > 1 }
         context = manifest.graphs.map(\.shape.context).min() ?? 0
         let shapes = manifest.graphs.map(\.shape)
@@ -49,8 +55,8 @@ public final class ExportedSession {
     ///
     /// - Returns: the logits of the last token of every chunk and of every single step, `[vocabularySize]` each, with the number of tokens
     ///   run until then.
-    /// - Throws: ``DyadError`` `mismatch` for more tokens than the context has, or outputs of another size than the manifest says; what
-    ///   the executor throws.
+    /// - Throws: ``DyadError``: `mismatch` for more tokens than the context has, or outputs of another size than the manifest says;
+    ///   `malformed` for inputs and outputs beyond 128 MiB and 16 bytes for every byte of the folder; what the executor throws.
     public func advance(_ tokens: [Int32], execute: Execute) throws -> [(count: Int, logits: [Float])] {
         guard count + tokens.count <= context else {
             throw mismatch("tokens", "\(count + tokens.count)", "at most \(context)")
@@ -74,6 +80,7 @@ public final class ExportedSession {
         var made: [String: [[UInt8]]] = [:]
         for (index, graph) in manifest.graphs.enumerated() where (graph.shape.tokens == 1) == isStep {
             let (inputs, outputs) = try manifest.interface(at: index)
+            try checkMemory(inputs + outputs, graph)
             let given = try inputs.map { port in
                 (name: port.name, bytes: try bytes(of: port, graph.shape, tokens, crossing))
             }
@@ -95,6 +102,29 @@ public final class ExportedSession {
         for (cache, new) in made { rows[cache, default: []] += new }
         count += tokens.count
         return logits
+    }
+
+    /// Refuses what a manifest merely claims, before it is taken.
+    private func checkMemory(_ ports: [ExportManifest.Port], _ graph: ExportPiece) throws(DyadError) {
+        let visible = graph.shape.tokens * (manifest.prefixCount + graph.shape.context)
+        let bytes = ports.reduce(visible) { $0 + $1.byteCount }
+        guard bytes <= memoryLimit else {
+            throw DyadError(
+                .malformed, file: "\(folder)/manifest.json", subject: graph.file,
+                found:
+                    "inputs and outputs of \(bytes) bytes for \(graph.shape.tokens) tokens and a context of \(context)",
+                expected: "at most \(memoryLimit) for the files of this folder",
+                remedy: "Export the program again, or with a shorter context.")
+        }
+    }
+
+    /// The bytes of the files of a folder.
+    private static func byteCount(of folder: String) -> Int {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.reduce(0) { sum, name in
+            let file = ("\(folder)/\(name)" as NSString).resolvingSymlinksInPath
+            return sum + ((try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0)
+        }
     }
 
     private func bytes(

@@ -98,4 +98,29 @@ import Testing
         let other = #expect(throws: DyadError.self) { _ = try damaged.advance([1], execute: execute) }
         #expect(other?.reason == .malformed)
     }
+
+    @Test func aManifestThatClaimsMuchIsRefusedWithTheNumber() throws {
+        let folder = freshFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        _ = try ONNXExporter(ExportPlan(target: .onnxruntime, context: 8, chunk: 4)).export(
+            program, from: tinySource, to: folder)
+        let manifest = "\(folder)/manifest.json"
+        let text = try String(contentsOfFile: manifest, encoding: .utf8)
+        let most = 1_048_575
+        // A mask of 2^40 bytes: the port says little, the lengths much. And a cache of half a gigabyte.
+        let chunk = text.replacing("\"tokens\":4", with: "\"tokens\":\(most)")
+            .replacing("\"context\":8", with: "\"context\":\(most)")
+        let shape = try #require(text.firstMatch(of: /\.past","shape":(\[[0-9,]+\])/)).1
+        let cache = text.replacing(".past\",\"shape\":\(shape)", with: ".past\",\"shape\":[1,8192,1024,64]")
+        for (damaged, tokens, number) in [(chunk, most, most * most), (cache, 1, 1 << 29)] {
+            try damaged.write(toFile: manifest, atomically: true, encoding: .utf8)
+            let session = try ExportedSession(folder)
+            let error = #expect(throws: DyadError.self) {
+                _ = try session.advance([Int32](repeating: 1, count: tokens)) { _, _, _ in [:] }
+            }
+            #expect(error?.reason == .malformed && error?.file == manifest)
+            let said = error?.found.split(separator: " ").compactMap { Int($0) }.first ?? 0
+            #expect(said >= number && said < number + number / 8 + 1 << 20, "\(error?.found ?? "")")
+        }
+    }
 }
