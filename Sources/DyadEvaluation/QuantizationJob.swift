@@ -102,7 +102,8 @@ public struct QuantizationJob {
     /// Runs the job. Nothing stands under the output's name before the file is complete.
     public func run(progress: ProgressReporter? = nil) throws -> Report {
         let start = ContinuousClock.now
-        try checkOutput()
+        let claim = try claimOutput()
+        defer { withExtendedLifetime(claim) {} }
         let checkpoint = try Checkpoint.open(model)
         let (context, sequenceLength) = try lengths(for: checkpoint.configuration)
         let tokenizer = try checkpoint.tokenizer()
@@ -167,15 +168,15 @@ public struct QuantizationJob {
         )
     }
 
-    /// Finds out before hours of work that the output cannot be written.
-    private func checkOutput() throws(DyadError) {
+    /// Finds out before hours of work that the output cannot be written, or that another job is about to.
+    private func claimOutput() throws(DyadError) -> OutputClaim {
         guard output.hasSuffix(".dyad") else {
             throw DyadError(
                 .usage, file: output, subject: "--output", found: "another ending",
                 expected: "a name that ends in .dyad",
                 remedy: "The commands know a program by this ending: add it.")
         }
-        try AtomicFile.checkWritable(output)
+        return try OutputClaim(output)
     }
 
     private func calibrationText(

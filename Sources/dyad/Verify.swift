@@ -142,7 +142,8 @@ struct Verify: ParsableCommand {
                 expected: "at most \(room), for an answer of \(answer) in the context of \(capacity)",
                 remedy: "Shorten it, or give a smaller --answer.")
         }
-        if let html { try AtomicFile.checkWritable(html) }
+        let claim = try html.map { try OutputClaim($0) }
+        defer { withExtendedLifetime(claim) {} }
         let result = try TargetVerification.run(loaded, against: library, tokens: ids, options: options) {
             Terminal.note($0)
         }

@@ -115,13 +115,52 @@ import Testing
     @Test func whetherAFileCanBeWrittenIsFoundWithoutWritingIt() throws {
         try withFolder { folder in
             try save([1], folder + "/f")
-            try AtomicFile.checkWritable(folder + "/f")
-            try AtomicFile.checkWritable(folder + "/new")
+            _ = try OutputClaim(folder + "/f")
+            _ = try OutputClaim(folder + "/new")
             #expect(try names(folder) == ["f"] && load(folder + "/f") == [1])
             for path in [folder, folder + "/none/f", "/dev/null"] {
-                let error = #expect(throws: DyadError.self) { try AtomicFile.checkWritable(path) }
+                let error = #expect(throws: DyadError.self) { _ = try OutputClaim(path) }
                 #expect(error?.reason == .cannotWrite && error?.file == path)
             }
+        }
+    }
+
+    @Test func whoClaimsAnOutputIsAloneAndTheOtherIsTold() throws {
+        try withFolder { folder in
+            let path = folder + "/f"
+            try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "f")
+            var claim: OutputClaim? = try OutputClaim(path)
+            for other in [path, folder + "/link"] {
+                let error = #expect(throws: DyadError.self) { _ = try OutputClaim(other) }
+                #expect(error?.reason == .cannotWrite && error?.file == other)
+                #expect(error?.found == "another process that is writing this file")
+            }
+            _ = try OutputClaim(folder + "/g")
+            // Its holder writes, and has the name still.
+            try AtomicFile.write(path, text: "x")
+            #expect(throws: DyadError.self) { _ = try OutputClaim(path) }
+            withExtendedLifetime(claim) {}
+            claim = nil
+            try AtomicFile.write(path) { (sink) throws(DyadError) in
+                #expect(throws: DyadError.self) { _ = try OutputClaim(path) }
+                try sink.write("y")
+            }
+            _ = try OutputClaim(path)
+            #expect(try names(folder) == ["f", "link"])
+        }
+    }
+
+    @Test func ofManyThatClaimAtTheSameMomentOneWins() throws {
+        try withFolder { folder in
+            for round in 0..<10 {
+                let claims = LockedClaims()
+                DispatchQueue.concurrentPerform(iterations: 4) { _ in
+                    if let claim = try? OutputClaim("\(folder)/\(round)") { claims.add(claim) }
+                }
+                #expect(claims.count <= 1)
+            }
+            let left = try names(folder)
+            #expect(left.isEmpty)
         }
     }
 
@@ -165,4 +204,14 @@ import Testing
             }
         }
     #endif
+}
+
+/// Claims of several threads, all held.
+private final class LockedClaims: @unchecked Sendable {
+    // Unchecked: behind the lock.
+    private var claims: [OutputClaim] = []
+    private let lock = NSLock()
+
+    func add(_ claim: OutputClaim) { lock.withLock { claims.append(claim) } }
+    var count: Int { lock.withLock { claims.count } }
 }

@@ -9,7 +9,8 @@
 /// Writes a file so that its name holds either the whole new content or whatever it held before.
 ///
 /// The bytes go to a ``PartialFile`` of this writer alone in the same folder, are flushed to the disk, and the file is renamed. Of two
-/// writers at a time, in whatever threads, processes or containers, both write a whole file, and the last to finish gives its name.
+/// writers at a time, in whatever threads, processes or containers, both write a whole file, and the last to finish gives its name; who
+/// works for long before writing takes an ``OutputClaim``, so that the second is told before the work.
 /// The mode and, where that is allowed, the owner of a file that is replaced are kept; a new one has the mode that the umask leaves of 0666.
 /// Whatever goes wrong, the partial file is removed; what a killed process left goes with the next write of the same name.
 public enum AtomicFile {
@@ -48,13 +49,6 @@ public enum AtomicFile {
         }
         partial.close()
         flushFolder(of: target)
-    }
-
-    /// Checks that a file could be written, before hours of work; leaves whatever is there alone.
-    /// - Throws: ``DyadError`` with reason `cannotWrite`.
-    public static func checkWritable(_ path: String) throws(DyadError) {
-        let (target, _) = try OutputTarget.resolve(path)
-        try PartialFile(of: target, named: path, mode: 0o600, expectedBytes: nil).remove()
     }
 
     /// Writes a whole text; see ``write(_:expectedBytes:_:)``.

@@ -10,7 +10,7 @@
 ///
 /// Its writer holds a lock on it. A partial file whose lock is free is what a killed writer left, in whatever container: numbers of
 /// processes say nothing where two containers share a folder. Where the file system knows no locks, leftovers stay.
-struct PartialFile {
+struct PartialFile: Sendable {
     let path: String
     let descriptor: Int32
     private static let mark = ".partial-"
@@ -36,6 +36,12 @@ struct PartialFile {
         }
     }
 
+    /// Whether somebody else writes to the same name now.
+    func hasRivals(of target: String) -> Bool {
+        let (folder, name) = Self.split(target)
+        return Self.sweep(folder, Self.beginning(name), besides: path)
+    }
+
     func remove() {
         unlink(path)
         close()
@@ -51,19 +57,28 @@ struct PartialFile {
     }
 
     /// Removes the partial files whose writers are gone.
-    private static func sweep(_ folder: String, _ beginning: String) {
-        guard let listing = opendir(folder.isEmpty ? "." : folder) else { return }
+    /// - Returns: whether there are others, besides one's own.
+    @discardableResult
+    private static func sweep(_ folder: String, _ beginning: String, besides own: String? = nil) -> Bool {
+        guard let listing = opendir(folder.isEmpty ? "." : folder) else { return false }
         defer { closedir(listing) }
+        var othersWrite = false
         while let entry = readdir(listing) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            guard name.hasPrefix(beginning), isDigits(name.dropFirst(beginning.count)) else { continue }
+            guard name.hasPrefix(beginning), isDigits(name.dropFirst(beginning.count)), folder + name != own
+            else { continue }
             let leftover = open(folder + name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
             guard leftover >= 0 else { continue }
-            if flock(leftover, LOCK_EX | LOCK_NB) == 0 { unlink(folder + name) }
+            if flock(leftover, LOCK_EX | LOCK_NB) == 0 {
+                unlink(folder + name)
+            } else if errno == EWOULDBLOCK {
+                othersWrite = true
+            }
             close(leftover)
         }
+        return othersWrite
     }
 
     private static func isDigits(_ text: Substring) -> Bool {
