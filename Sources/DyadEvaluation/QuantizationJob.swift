@@ -187,16 +187,18 @@ public struct QuantizationJob {
         case .file(let path):
             return try CalibrationText(file: path, tokenizer: tokenizer, samples: samples, length: length)
         case .selfWritten:
+            let script = ConversationScript(tokenizer: tokenizer)
             let key = JSONObject([
                 ("model_sha256", .string(try checkpoint.fingerprint())),
                 ("seed", .integer(Int(truncatingIfNeeded: seed))),
                 ("samples", .integer(samples)), ("length", .integer(length)),
+                ("conversations", .bool(script != nil)),
             ])
             if let keptText, let text = try CalibrationText(storedIn: keptText, key: key) { return text }
             let writer = try Decoder(checkpoint: checkpoint, dtype: Torch.multipliesBFloat16 ? .bfloat16 : .float32)
             let text = try CalibrationText(
-                writtenBy: writer, firstToken: tokenizer.bosID, samples: samples, length: length, seed: seed,
-                progress: progress)
+                writtenBy: writer, firstToken: tokenizer.bosID, script: script, samples: samples, length: length,
+                seed: seed, progress: progress)
             if let keptText { try text.write(to: keptText, key: key) }
             return text
         }

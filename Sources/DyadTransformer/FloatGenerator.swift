@@ -24,21 +24,22 @@ public struct FloatGenerator {
         self.decoder = decoder
     }
 
-    /// Sequences of `length` tokens, each a first token followed by sampled ones.
+    /// Sequences of `length` tokens, of which some are given and the others sampled.
     ///
     /// - Parameters:
     ///   - count: number of sequences.
-    ///   - length: tokens of each, `start` included; an end-of-text token does not end a sequence (see `suppressed`).
-    ///   - start: the first token of a sequence by its number; nil for one drawn from the whole vocabulary (as in LLM-QAT,
-    ///     Liu et al. 2023), none of `suppressed` among them.
+    ///   - length: tokens of each; an end-of-text token does not end a sequence (see `suppressed`).
+    ///   - given: the next token of a sequence by its number and its tokens so far; nil for a sampled one. A sampled first
+    ///     token is drawn from the whole vocabulary (as in LLM-QAT, Liu et al. 2023), none of `suppressed` among them.
+    ///     Asked once a token, in order.
     ///   - seed: equal seeds give equal text.
     ///   - batch: sequences generated together; more is faster and takes more memory for the KV cache.
     ///   - progress: called after every step with the share done, 0 ... 1.
     ///
     /// Throws `.usage` for settings out of range.
     public func sample(
-        count: Int, length: Int, start: (Int) -> Int32? = { _ in nil }, seed: UInt64, batch: Int = 64,
-        progress: (Double) throws -> Void = { _ in }
+        count: Int, length: Int, given: (_ sequence: Int, _ tokens: [Int32]) -> Int32? = { _, _ in nil }, seed: UInt64,
+        batch: Int = 64, progress: (Double) throws -> Void = { _ in }
     ) throws -> [[Int32]] {
         try checkSettings(count: count, length: length, batch: batch)
         let banned = try suppressionMask()
@@ -47,7 +48,7 @@ public struct FloatGenerator {
             let first = sequences.count
             let rows = min(batch, count - first)
             var streams = (first..<first + rows).map { RandomStream(seed: seed, stream: UInt64($0)) }
-            var texts = streams.indices.map { [start(first + $0) ?? firstToken(&streams[$0])] }
+            var texts = streams.indices.map { [given(first + $0, []) ?? firstToken(&streams[$0])] }
             let cache = try KeyValueCache(decoder: decoder, batch: rows, capacity: length)
             for step in 1..<length {
                 let probabilities = try withNoGrad {
@@ -61,7 +62,8 @@ public struct FloatGenerator {
                     let vocabulary = values.count / rows
                     for row in 0..<rows {
                         let part = UnsafeBufferPointer(rebasing: values[row * vocabulary..<(row + 1) * vocabulary])
-                        texts[row].append(draw(part, streams[row].uniform()))
+                        let token = given(first + row, texts[row]) ?? draw(part, streams[row].uniform())
+                        texts[row].append(token)
                     }
                 }
                 let done = Double(first) + Double(rows) * Double(step) / Double(length - 1)

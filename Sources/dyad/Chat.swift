@@ -8,7 +8,7 @@ struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Talk to a program: one message a line; an empty line or the end of input ends the conversation.")
 
-    @Argument(help: "The .dyad file.") var program: String
+    @Argument(help: "The .dyad file, or a checkpoint: the float model.") var program: String
     @Option(help: "What the model is told first.") var system: String?
     @OptionGroup var sampling: SamplingArguments
 

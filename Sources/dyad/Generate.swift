@@ -1,8 +1,11 @@
 import ArgumentParser
+import DyadCheckpoint
+import DyadEvaluation
 import DyadFormats
 import DyadGraph
 import DyadRuntime
 import DyadTokenizer
+import DyadTransformer
 
 /// How the next token is chosen; shared by `generate` and `chat`.
 struct SamplingArguments: ParsableArguments {
@@ -24,12 +27,24 @@ struct SamplingArguments: ParsableArguments {
     }
 }
 
-/// A program with its tokenizer, ready to write.
+/// A program, or the float model of a checkpoint, with its tokenizer, ready to write.
 struct LoadedProgram {
     let tokenizer: Tokenizer
     let generator: Generator
 
+    /// Tokens that a float model's cache has room for, where the model was made for more.
+    private static let floatContext = 2048
+
     init(_ path: String, threads: Int?) throws {
+        guard path.hasSuffix(".dyad") else {
+            let checkpoint = try Checkpoint.open(path)
+            tokenizer = try checkpoint.tokenizer()
+            let session = try FloatSession(
+                try Decoder(checkpoint: checkpoint),
+                capacity: min(checkpoint.configuration.maximumPositions, Self.floatContext))
+            generator = Generator(session: session, tokenizer: tokenizer)
+            return
+        }
         let program = try IntegerProgram.load(path)
         tokenizer = try Tokenizer(document: program.tokenizer, file: path)
         var options = Runtime.Options()
@@ -44,9 +59,10 @@ struct LoadedProgram {
 }
 
 struct Generate: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Continue a text, or answer a question, with a program.")
+    static let configuration = CommandConfiguration(
+        abstract: "Continue a text, or answer a question, with a program or with the float model.")
 
-    @Argument(help: "The .dyad file.") var program: String
+    @Argument(help: "The .dyad file; or a checkpoint, for what the float model would write.") var program: String
     @Option(help: "The text to continue.") var prompt: String
     @Flag(help: "Treat the prompt as a user's message and answer it (chat template of the model).") var chat = false
     @OptionGroup var sampling: SamplingArguments

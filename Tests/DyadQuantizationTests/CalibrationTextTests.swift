@@ -90,7 +90,7 @@ import Testing
         let decoder = try tinyDecoder()
         func text(seed: UInt64, first: Int32? = 1) throws -> CalibrationText {
             try CalibrationText(
-                writtenBy: decoder, firstToken: first, samples: 5, length: 12, seed: seed, progress: nil)
+                writtenBy: decoder, firstToken: first, script: nil, samples: 5, length: 12, seed: seed, progress: nil)
         }
         let text1 = try text(seed: 1)
         #expect(try text(seed: 1) == text1)

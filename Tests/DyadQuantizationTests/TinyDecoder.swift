@@ -133,7 +133,7 @@ func tinyTokenizer() throws -> Tokenizer {
 /// Text that the decoder writes itself: calibration and held-out windows as in real use.
 func tinyText(_ decoder: Decoder, samples: Int = 16, length: Int = 32) throws -> CalibrationText {
     try CalibrationText(
-        writtenBy: decoder, firstToken: 1, samples: samples, length: length, seed: 5, progress: nil)
+        writtenBy: decoder, firstToken: 1, script: nil, samples: samples, length: length, seed: 5, progress: nil)
 }
 
 /// The largest absolute difference; infinite where shapes differ.

@@ -10,21 +10,40 @@ struct FloatGeneratorTests {
         FloatGenerator(try Decoder(checkpoint: checkpoint("llama-gqa-untied")))
     }
 
+    /// Every sequence begins with the token 1.
+    private let begin: (Int, [Int32]) -> Int32? = { _, tokens in tokens.isEmpty ? 1 : nil }
+
+    @Test("keeps to the tokens that are given, and samples the others behind them")
+    func givenTokens() throws {
+        let generator = try generator()
+        let given: (Int, [Int32]) -> Int32? = { sequence, tokens in
+            tokens.count == 3 || tokens.count == 4 ? Int32(sequence + tokens.count) : tokens.isEmpty ? 1 : nil
+        }
+        var greedy = generator
+        greedy.topK = 1
+        let texts = try greedy.sample(count: 3, length: 8, given: given, seed: 1)
+        for (sequence, text) in texts.enumerated() {
+            #expect(text[0] == 1 && text[3] == Int32(sequence + 3) && text[4] == Int32(sequence + 4))
+            let best = try greedy.decoder.forward([text]).argmax(dim: -1).toArray(Int32.self)
+            for place in [1, 2, 5, 6, 7] { #expect(text[place] == best[place - 1]) }
+        }
+    }
+
     @Test("writes the same text for the same seed, whatever the batch, and another for another seed")
     func deterministic() throws {
         let generator = try generator()
-        let text = try generator.sample(count: 5, length: 12, start: { _ in 1 }, seed: 7)
+        let text = try generator.sample(count: 5, length: 12, given: begin, seed: 7)
         #expect(text.count == 5)
         #expect(text.allSatisfy { $0.count == 12 && $0[0] == 1 })
         #expect(Set(text).count == 5)
-        #expect(try generator.sample(count: 5, length: 12, start: { _ in 1 }, seed: 7, batch: 2) == text)
-        #expect(try generator.sample(count: 5, length: 12, start: { _ in 1 }, seed: 8) != text)
+        #expect(try generator.sample(count: 5, length: 12, given: begin, seed: 7, batch: 2) == text)
+        #expect(try generator.sample(count: 5, length: 12, given: begin, seed: 8) != text)
     }
 
     @Test("draws tokens as often as the model expects them")
     func distribution() throws {
         let generator = try generator()
-        let draws = try generator.sample(count: 4000, length: 2, start: { _ in 1 }, seed: 3, batch: 4000)
+        let draws = try generator.sample(count: 4000, length: 2, given: begin, seed: 3, batch: 4000)
         let expected = try generator.decoder.forward([[1]]).softmax(-1).toArray(Float.self)
         var counts = [Double](repeating: 0, count: expected.count)
         for text in draws { counts[Int(text[1])] += 1 }
@@ -40,12 +59,12 @@ struct FloatGeneratorTests {
     func greedy() throws {
         var generator = try generator()
         generator.topK = 1
-        let text = try generator.sample(count: 1, length: 10, start: { _ in 1 }, seed: 1)[0]
+        let text = try generator.sample(count: 1, length: 10, given: begin, seed: 1)[0]
         let best = try generator.decoder.forward([text]).argmax(dim: -1).toArray(Int32.self)
         #expect(Array(text[1...]) == Array(best[..<9]))
         generator.topK = nil
         generator.topP = 1e-6
-        #expect(try generator.sample(count: 1, length: 10, start: { _ in 1 }, seed: 2)[0] == text)
+        #expect(try generator.sample(count: 1, length: 10, given: begin, seed: 2)[0] == text)
     }
 
     @Test("stays inside the nucleus, and never draws a suppressed token")
@@ -61,21 +80,21 @@ struct FloatGeneratorTests {
             sum += probabilities[index]
         }
         let draws = Set(
-            try generator.sample(count: 500, length: 2, start: { _ in 1 }, seed: 5, batch: 500).map { $0[1] })
+            try generator.sample(count: 500, length: 2, given: begin, seed: 5, batch: 500).map { $0[1] })
         #expect(draws == nucleus)
 
         generator.topP = nil
         generator.suppressed = [Int32(order[0])]
-        let others = try generator.sample(count: 500, length: 2, start: { _ in 1 }, seed: 5, batch: 500)
+        let others = try generator.sample(count: 500, length: 2, given: begin, seed: 5, batch: 500)
         #expect(others.allSatisfy { $0[1] != Int32(order[0]) })
     }
 
     @Test("refuses settings out of range")
     func errors() throws {
         var generator = try generator()
-        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 1, start: { _ in 1 }, seed: 1) }
-        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 4, start: { _ in 99 }, seed: 1) }
+        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 1, given: begin, seed: 1) }
+        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 4, given: { _, _ in 99 }, seed: 1) }
         generator.temperature = 0
-        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 4, start: { _ in 1 }, seed: 1) }
+        #expect(throws: DyadError.self) { try generator.sample(count: 1, length: 4, given: begin, seed: 1) }
     }
 }

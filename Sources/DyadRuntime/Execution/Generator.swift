@@ -51,13 +51,13 @@ public final class Generator {
     }
 
     /// What runs.
-    public let session: Session
+    public let session: any TokenSession
     private let tokenizer: Tokenizer
     /// The tokens in the session's cache.
     private var cached: [Int32] = []
 
     /// Takes over `session`, which is emptied: let nothing else use it.
-    public init(session: Session, tokenizer: Tokenizer) {
+    public init(session: any TokenSession, tokenizer: Tokenizer) {
         self.session = session
         self.tokenizer = tokenizer
         session.reset()
@@ -80,7 +80,7 @@ public final class Generator {
                 remedy: "Choose a larger number.")
         }
         var sampler = try Sampler(options.sampling)
-        let prefix = session.runtime.prefixTokens
+        let prefix = session.prefixTokens
         let prompt = Array(prompt.dropFirst(prompt.starts(with: prefix) ? prefix.count : 0))
         let stopIDs = options.stopIDs ?? Set(tokenizer.eosIDs)
         let reused = reuse(prompt)

@@ -94,7 +94,7 @@ public final class Session {
     }
 
     /// ``prefill(_:)`` of tokens that begin with no prefix to drop.
-    func extend(_ tokens: [Int32]) throws(DyadError) -> [Int32] { try extend(tokens, dropped: 0) }
+    public func extend(_ tokens: [Int32]) throws(DyadError) -> [Int32] { try extend(tokens, dropped: 0) }
 
     private func extend(_ tokens: [Int32], dropped: Int) throws(DyadError) -> [Int32] {
         try check(tokens, dropped: dropped)

@@ -60,8 +60,11 @@ public final class KeyValueCache {
     func length(of layer: Int) -> Int { lengths[layer] }
 
     /// Forgets all tokens.
-    public func reset() {
-        for layer in lengths.indices { lengths[layer] = 0 }
+    public func reset() { truncate(to: 0) }
+
+    /// Forgets all but the first `count` tokens.
+    public func truncate(to count: Int) {
+        for layer in lengths.indices { lengths[layer] = min(lengths[layer], count) }
     }
 
     /// Appends `[batch, keyValueHeads, t, d]` and returns all keys and values so far (views).
