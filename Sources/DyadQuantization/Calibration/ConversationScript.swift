@@ -32,7 +32,7 @@ public struct ConversationScript: Equatable, Sendable {
     public init?(tokenizer: Tokenizer) {
         let messages = zip(["user", "assistant", "user"], Self.marks).map { ChatMessage(role: $0, content: $1) }
         guard tokenizer.chatTemplateSource != nil,
-            let text = try? tokenizer.renderChat(messages, now: Self.date)
+            let text = try? tokenizer.renderChat(messages, now: Self.date).text
         else { return nil }
         var (parts, rest): ([[Int32]], Substring) = ([], text[...])
         for mark in Self.marks {
