@@ -70,11 +70,10 @@ struct ReferenceTests {
         #expect(try difference(decoder.forward(reference.tokens, visitor: Onlooker()), reference.tensor()) < 1e-4)
     }
 
-    @Test("nearly, in bfloat16, with weights used where they are mapped")
+    @Test("nearly, in bfloat16")
     func bfloat16() throws {
         let reference = try Reference("llama-gqa-untied")
         let decoder = try Decoder(checkpoint: checkpoint("llama-gqa-untied"), dtype: .bfloat16)
-        #expect(decoder.weights.embedding.isReadOnly)
         let error = try difference(decoder.forward(reference.tokens), reference.tensor())
         #expect(error < 0.2)
         #expect(error > 0)

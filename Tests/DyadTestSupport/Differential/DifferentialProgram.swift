@@ -21,15 +21,16 @@ public enum DifferentialProgram {
     /// Builds the program that `bytes` describe (``ProgramGrammar``), mutates it where they say so (``ProgramMutation``), and
     /// compares every way to run it.
     ///
+    /// - Parameter way: compares only one way, this one modulo their number, for a fuzzer that has many programs; nil for all.
     /// - Throws: ``Difference`` where two ways disagree, or where an accepted program cannot be run.
-    public static func check(bytes: [UInt8]) throws -> Outcome {
+    public static func check(bytes: [UInt8], way: Int? = nil) throws -> Outcome {
         var grammar = ProgramGrammar(bytes)
         var program = grammar.program()
         ProgramMutation.apply(to: &program, from: &grammar.source)
-        return try compare(program)
+        return try compare(program, way: way)
     }
 
-    /// ``check(bytes:)`` of bytes that `seed` decides.
+    /// ``check(bytes:way:)`` of bytes that `seed` decides.
     public static func check(seed: UInt64, byteCount: Int = 400) throws -> Outcome {
         do {
             return try check(bytes: ByteSource.bytes(seed: seed, count: byteCount))
@@ -40,20 +41,25 @@ public enum DifferentialProgram {
 
     /// Compares every way to run `program`: all kernel sets, one and two threads, chunks of 1, 7, 64 and 512, every tensor
     /// watched and not, after another conversation, and token by token behind a truncated one.
-    public static func compare(_ program: IntegerProgram) throws -> Outcome {
+    public static func compare(_ program: IntegerProgram, way: Int? = nil) throws -> Outcome {
         let reference: ReferenceInterpreter
         do { reference = try ReferenceInterpreter(program) } catch { return .refused(error) }
         let tokens = Self.tokens(of: program)
         let expected = try reference.run(tokens: tokens)
-        for (index, chunk) in [1, 7, 64, 512].enumerated() {
+        let chunks = [1, 7, 64, 512]
+        let sets = KernelSet.available
+        let only = way.map { $0 % (chunks.count * sets.count * 2) }
+        for (index, chunk) in chunks.enumerated() where only.map({ $0 % chunks.count == index }) ?? true {
             let tensors = try chunked(reference, tokens, chunk, expected)
-            for (number, kernels) in KernelSet.available.enumerated() {
+            for (number, kernels) in sets.enumerated() {
+                if let only, only / chunks.count % sets.count != number { continue }
                 let threads = 1 + (index + number) % 2
                 let options = Runtime.Options(threads: threads, kernels: kernels, prefillChunk: chunk)
                 let way = "\(kernels.name), \(threads) threads, chunks of \(chunk)"
                 do {
                     let runtime = try Runtime(program: program, options: options)
                     for isWatched in [false, true] {
+                        if let only, only / (chunks.count * sets.count) != (isWatched ? 1 : 0) { continue }
                         let session = try runtime.makeSession(observing: isWatched)
                         try compare(session, tokens, expected, tensors, way + (isWatched ? ", watched" : ""))
                     }
