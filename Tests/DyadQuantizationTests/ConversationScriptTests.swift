@@ -100,19 +100,20 @@ import Testing
             probe.prefix = try probe.computePrefix([id])
             return try PrefixSearch.meanLoss(probe, windows)
         }
+        // Random weights: some tokens of the alphabet cost less than this, some more.
         func chosen(_ tokenizer: Tokenizer) throws -> Int32 {
-            try PrefixSearch.bestToken(decoder, tokenizer: tokenizer, windows: windows, progress: nil)
+            try PrefixSearch.bestToken(decoder, tokenizer: tokenizer, windows: windows, allowance: 0.15, progress: nil)
         }
         // Without a template the loss alone decides.
         let free = try chosen(chatTokenizer(nil))
         let least = try loss(free)
         var kept: [Bool] = []
-        for letter in "abcdefghij" {
+        for letter in "abcdefghijklmnopqrstuvwxyz0123456789" {
             let tokenizer = try chatTokenizer("\(letter)" + Self.template)
             let id = try #require(tokenizer.id(ofToken: String(letter)))
             let found = try chosen(tokenizer)
             kept.append(found == id)
-            #expect(found == (try loss(id) <= least + 0.02 ? id : free))
+            #expect(found == (try loss(id) <= least + 0.15 ? id : free))
         }
         #expect(kept.contains(true) && kept.contains(false))
     }

@@ -7,7 +7,7 @@ import DyadTransformer
 /// (PrefixQuant, Chen et al. 2024).
 enum PrefixSearch {
     /// What the first token of a chat template may cost, in nats a token of plain text, before another token is taken.
-    private static let templateAllowance = 0.02
+    static let templateAllowance = 0.02
 
     /// The first token of the model's chat template, so that a prefix changes nothing in a conversation; or, without a
     /// template or where the float model finds `windows` clearly less likely behind that token, the one behind which it
@@ -15,7 +15,8 @@ enum PrefixSearch {
     ///
     /// - Complexity: one float forward pass over the windows for each of at most eight candidates.
     static func bestToken(
-        _ decoder: Decoder, tokenizer: Tokenizer, windows: [[Int32]], progress: ProgressReporter?
+        _ decoder: Decoder, tokenizer: Tokenizer, windows: [[Int32]], allowance: Double = templateAllowance,
+        progress: ProgressReporter?
     ) throws -> Int32 {
         // A tokenizer may know tokens that were added after the model was trained.
         func isKnown(_ id: Int32) -> Bool { id < decoder.configuration.vocabularySize }
@@ -46,7 +47,7 @@ enum PrefixSearch {
                 remedy: "Give the prefix as token ids in the recipe.")
         }
         guard let opening, let first = losses.first(where: { $0.id == opening }) else { return best.id }
-        return first.loss <= best.loss + templateAllowance ? opening : best.id
+        return first.loss <= best.loss + allowance ? opening : best.id
     }
 
     /// Mean negative log-likelihood of tokens 2…n of each window.
