@@ -9,7 +9,8 @@ enum GraphTarget: FuzzTarget {
     static func run(_ input: UnsafeRawBufferPointer) {
         do {
             let way = input.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xFFFF }
-            if case .refused(let error) = try DifferentialProgram.check(bytes: Array(input), way: way) { _ = error.description }
+            let outcome = try DifferentialProgram.check(bytes: Array(input), way: way)
+            if case .refused(let error) = outcome { _ = error.description }
         } catch {
             broken("\(error)")
         }
