@@ -231,6 +231,8 @@ import Testing
         var scratch: ScratchFolder? = try ScratchFolder(in: parent)
         let path = try #require(scratch?.path)
         #expect(FileManager.default.fileExists(atPath: path))
+        // An export into the folder takes its lock.
+        #expect(throws: Never.self) { _ = try FolderLock(path) }
         #expect(!FileManager.default.fileExists(atPath: "\(parent)/\(dead)"))
         for name in others { #expect(FileManager.default.fileExists(atPath: "\(parent)/\(name)"), "\(name)") }
         // As of a process in another container: its number is nobody's here, and its lock is held.
@@ -242,7 +244,8 @@ import Testing
         _ = try ScratchFolder(in: parent)
         #expect(FileManager.default.fileExists(atPath: foreign))
         scratch = nil
-        #expect(!FileManager.default.fileExists(atPath: path))
+        let left = try FileManager.default.contentsOfDirectory(atPath: parent)
+        #expect(Set(left) == Set(others + [dead]))
     }
 
     /// An exported tensor with another scale is compared by what it means, but for what both cut off; one with a factor folded in is not

@@ -6,8 +6,10 @@ import Foundation
 ///
 /// It goes with this object; what a killed process left goes when the next one is made: its name says whose it is, and nobody holds its lock.
 final class ScratchFolder {
-    /// Its path; it exists.
+    /// Its path; it exists. Nobody has its lock: an export into it takes that.
     let path: String
+    /// The folder around it, which is locked.
+    private let home: String
     private let lock: FolderLock
 
     /// Makes an empty folder of its own in `parent`.
@@ -16,16 +18,17 @@ final class ScratchFolder {
     init(in parent: String = NSTemporaryDirectory()) throws(DyadError) {
         Self.sweep(parent)
         while true {
-            let path = "\(parent)/\(Self.prefix)\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-            try ExportManifest.makeFolder(path)
+            let home = "\(parent)/\(Self.prefix)\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+            try ExportManifest.makeFolder(home)
             // A process of another container may have swept it before the lock was there.
-            guard let lock = try? FolderLock(path), lock.isThere else { continue }
-            (self.path, self.lock) = (path, lock)
+            guard let lock = try? FolderLock(home), lock.isThere else { continue }
+            (path, self.home, self.lock) = (home + "/files", home, lock)
+            try ExportManifest.makeFolder(path)
             return
         }
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit { try? FileManager.default.removeItem(atPath: home) }
 
     private static let prefix = "dyad-scratch-"
 
