@@ -32,7 +32,7 @@ public struct Checkpoint: Sendable {
 
     private init(folder: String) throws(DyadError) {
         let configPath = folder + "/config.json"
-        let config = try FileBytes(configPath, limit: JSONValue.fileLimit)
+        let config = try FileBytes(configPath, limit: JSONValue.descriptionLimit)
         let document = try JSONValue.parse(config.bytes, file: configPath, allowsNonFinite: true)
         let root = withExtendedLifetime(config) { JSONField(document, file: configPath) }
         let configuration = try DecoderConfiguration(huggingFace: root)

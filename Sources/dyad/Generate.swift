@@ -31,11 +31,13 @@ struct SamplingArguments: ParsableArguments {
 struct LoadedProgram {
     let tokenizer: Tokenizer
     let generator: Generator
+    private let path: String
 
     /// Tokens that a float model's cache has room for, where the model was made for more.
     private static let floatContext = 2048
 
     init(_ path: String, threads: Int?) throws {
+        self.path = path
         guard path.hasSuffix(".dyad") else {
             let checkpoint = try Checkpoint.open(path)
             tokenizer = try checkpoint.tokenizer()
@@ -54,7 +56,21 @@ struct LoadedProgram {
     }
 
     func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
-        tokenizer.encode(try tokenizer.renderChat(messages, addGenerationPrompt: true))
+        let rendered = try tokenizer.renderChat(messages, addGenerationPrompt: true)
+        return try known(tokenizer.encode(rendered), of: rendered.text, from: "the chat template wrote")
+    }
+
+    func prompt(_ text: String) throws -> [Int32] {
+        try known(tokenizer.encodePrompt(text), of: text, from: "the prompt has")
+    }
+
+    /// A vocabulary without byte tokens may know nothing of a text; that is not an empty text.
+    private func known(_ ids: [Int32], of text: String, from source: String) throws -> [Int32] {
+        guard ids.isEmpty, !text.isEmpty else { return ids }
+        throw DyadError(
+            .mismatch, file: path, subject: "tokenizer",
+            found: "no token for the \(text.unicodeScalars.count) characters that \(source)",
+            expected: "at least one", remedy: "Write with characters of the vocabulary, or use the model's own tokenizer.")
     }
 }
 
@@ -73,7 +89,7 @@ struct Generate: ParsableCommand {
         let ids =
             chat
             ? try loaded.prompt([ChatMessage(role: "user", content: prompt)])
-            : loaded.tokenizer.encodePrompt(prompt)
+            : try loaded.prompt(prompt)
         let result = try loaded.generator.generate(ids, options: sampling.generation) { (piece) throws(DyadError) in
             if !json { try Terminal.print(piece, terminator: "") }
             return true

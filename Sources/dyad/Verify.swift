@@ -23,7 +23,7 @@ struct Verify: ParsableCommand {
         .reference)
     @Option(help: "The text whose first tokens are run.") var prompt =
         "The capital of France is Paris, a city on the river Seine."
-    @Option(help: "Use at most so many tokens of the prompt.") var tokens = 32
+    @Option(help: "Use at most so many tokens of the prompt, and no more than the program's context holds.") var tokens = 32
     @Option(help: "A text for a vendor's library: its first tokens are run, and its first windows measured.") var text:
         String?
     @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4
@@ -73,7 +73,12 @@ struct Verify: ParsableCommand {
             Terminal.note("\(exported): \(count) encodings, all weights and operations are those of the program")
         }
         let tokenizer = try Tokenizer(document: loaded.tokenizer, file: program)
-        let ids = Array(tokenizer.encode(prompt, parseSpecial: false).prefix(tokens))
+        var ids = Array(tokenizer.encode(prompt, parseSpecial: false).prefix(tokens))
+        let capacity = max(loaded.graph.maximumContext - loaded.graph.prefixTokens.count, 0)
+        if ids.count > capacity {
+            Terminal.note("The context holds \(capacity) of the \(ids.count) tokens: the rest is left out.")
+            ids.removeLast(ids.count - capacity)
+        }
         switch against {
         case .program(let opponent): try compare(loaded, ids, with: opponent)
         case .target(let library): try compare(loaded, tokenizer, with: library)

@@ -177,8 +177,10 @@ struct WrongArgumentTests {
             expectFailure(try dyad("benchmark", program, "--prompt-tokens=\(count)"), 64, naming: "prompt", count)
         }
         expectFailure(try dyad("verify", program, "--tokens=-1"), 64, naming: "--tokens", "-1")
+        // More than the context holds is cut, and said.
         let long = String(repeating: "long ", count: 20)
-        expectFailure(try dyad("verify", program, "--prompt", long, "--tokens", "100"), 1, naming: "100", "64")
+        let cut = try dyad("verify", program, "--prompt", long, "--tokens", "100")
+        #expect(cut.status == 0 && cut.errors.contains("100") && cut.output.contains(", 6"), "\(cut.errors)")
         for option in ["--chunk=0", "--context=1", "--windows=-1", "--layers=0"] {
             let name = String(option.prefix { $0 != "=" })
             expectFailure(try dyad("verify", program, "--against", "onnxruntime", option), 64, naming: name)

@@ -52,4 +52,18 @@ struct OtherInputTests {
         let found = try perplexity(folder)
         #expect(expected != nil && found == expected)
     }
+
+    @Test("a text of which the vocabulary knows nothing is not an empty text")
+    func unknownCharacters() throws {
+        // The letter z is gone from the alphabet, and nothing stands for what is missing.
+        let folder = try Place.folder()
+        try TinyModel.write(to: folder)
+        let path = folder + "/tokenizer.json"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try write(text.replacingOccurrences(of: "\"z\":", with: "\"zz\":"), to: path)
+        let program = folder + "/x.dyad"
+        #expect(try Command(TinyModel.quantize(folder, program)).outcome().status == 0)
+        expectFailure(try dyad("generate", program, "--prompt", "zzz"), 65, naming: "x.dyad", "tokenizer", "3 characters")
+        expectFailure(try dyad("generate", program, "--prompt", ""), 64, naming: "prompt", "no token")
+    }
 }

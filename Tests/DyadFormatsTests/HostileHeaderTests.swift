@@ -110,6 +110,14 @@ import Testing
         #expect(file.names.last?.contains("1299999") == true)
     }
 
+    @Test func tensorsBeyondTheLimitAreRefusedWithTheNumber() throws {
+        let entries = (0..<SafetensorsFile.tensorLimit + 1).map {
+            "\"\($0)\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"
+        }
+        let error = #expect(throws: DyadError.self) { _ = try open("{" + entries.joined(separator: ",") + "}") }
+        #expect(error?.reason == .unsupported && error?.found.contains("327680") == true, "\(String(describing: error))")
+    }
+
     @Test func aLargeTokenizerInTheMetadataLoads() throws {
         let text = (0..<1_500_000).map { "[\\\"piece\\\",\\\"\($0)\\\"]" }.joined(separator: ",")
         let file = try open("{\"__metadata__\":{\"dyad.tokenizer\":\"\(text)\"}}")

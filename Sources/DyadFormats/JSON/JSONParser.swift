@@ -36,10 +36,17 @@ extension JSONValue {
     /// The largest JSON file that is read, in bytes: many times the largest tokenizer.json.
     public static let fileLimit = 256 << 20
 
+    /// The largest file that only describes a model or its tokenizer (config.json), in bytes: many times the largest known, and its
+    /// values fit in 200 MB whatever they are.
+    public static let descriptionLimit = 8 << 20
+
     /// Reads and parses a JSON file; see ``parse(_:file:subject:allowsNonFinite:)``.
-    /// - Throws: ``DyadError``: `missing`, `malformed`, or `unsupported` beyond ``fileLimit``.
-    public static func read(_ path: String, allowsNonFinite: Bool = false) throws(DyadError) -> JSONValue {
-        let text = try FileBytes(path, limit: fileLimit)
+    /// - Parameter limit: the most bytes that the file may have.
+    /// - Throws: ``DyadError``: `missing`, `malformed`, or `unsupported` beyond `limit`.
+    public static func read(
+        _ path: String, limit: Int = fileLimit, allowsNonFinite: Bool = false
+    ) throws(DyadError) -> JSONValue {
+        let text = try FileBytes(path, limit: limit)
         let value = try parse(text.bytes, file: path, allowsNonFinite: allowsNonFinite)
         return withExtendedLifetime(text) { value }
     }

@@ -10,6 +10,8 @@ public struct SafetensorsFile: Sendable {
     /// The memory that a header, the descriptions of its tensors and its metadata may take together, in bytes: enough for 300,000 tensors
     /// with names of 60 bytes, or the tokenizer of a vocabulary of 262,144 tokens.
     static let memoryLimit = 160 << 20
+    /// The most tensors of a file, twenty times those of the largest models: a description of each is a few microseconds of work.
+    static let tensorLimit = 327_680
     /// The most dimensions a tensor has; the same limit as PyTorch's.
     static let dimensionLimit = 64
     /// The most entries of `__metadata__`, and the most bytes of their keys, which Swift compares slowly where they are not ASCII.
@@ -70,6 +72,11 @@ public struct SafetensorsFile: Sendable {
                 }
                 guard metadata.updateValue(value, forKey: name) == nil else { return nil }
                 return Self.entryBytes + value.utf8.count
+            }
+            guard records.count < Self.tensorLimit else {
+                throw DyadError(
+                    .unsupported, file: file.path, subject: "header", found: "more than \(records.count) tensors",
+                    expected: "at most \(Self.tensorLimit)", remedy: "Write the tensors into several files.")
             }
             let record = try Self.record(
                 name, field, number: records.count, dataStart: dataStart, fileSize: file.count)

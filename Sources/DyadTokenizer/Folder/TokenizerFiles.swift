@@ -25,7 +25,8 @@ struct TokenizerFiles {
         func optional(_ name: String) throws(DyadError) -> JSONField? {
             let path = folder + "/" + name
             guard FileKind(path) != .nothing else { return nil }
-            return JSONField(try JSONValue.read(path, allowsNonFinite: true), file: path)
+            return JSONField(
+                try JSONValue.read(path, limit: JSONValue.descriptionLimit, allowsNonFinite: true), file: path)
         }
         configuration = try optional("tokenizer_config.json")
         specialTokensMap = try optional("special_tokens_map.json")
