@@ -70,7 +70,8 @@ struct LoadedProgram {
         throw DyadError(
             .mismatch, file: path, subject: "tokenizer",
             found: "no token for the \(text.unicodeScalars.count) characters that \(source)",
-            expected: "at least one", remedy: "Write with characters of the vocabulary, or use the model's own tokenizer.")
+            expected: "at least one",
+            remedy: "Write with characters of the vocabulary, or use the model's own tokenizer.")
     }
 }
 

@@ -23,7 +23,8 @@ struct Verify: ParsableCommand {
         .reference)
     @Option(help: "The text whose first tokens are run.") var prompt =
         "The capital of France is Paris, a city on the river Seine."
-    @Option(help: "Use at most so many tokens of the prompt, and no more than the program's context holds.") var tokens = 32
+    @Option(help: "Use at most so many tokens of the prompt, and no more than the program's context holds.")
+    var tokens = 32
     @Option(help: "A text for a vendor's library: its first tokens are run, and its first windows measured.") var text:
         String?
     @Option(help: "Windows of the text to measure; 0 for none.") var windows = 4

@@ -53,6 +53,16 @@ struct HostileFileTests {
         #expect(!exists(output))
     }
 
+    @Test("a configuration far larger than any: refused for its size, before it is parsed")
+    func largeConfiguration() throws {
+        let folder = try Place.folder()
+        try TinyModel.write(to: folder)
+        let numbers = String(repeating: "0,", count: 5 << 20)
+        try write("{\"x\": [\(numbers)0]}", to: folder + "/config.json")
+        let outcome = try dyad("inspect", folder)
+        expectFailure(outcome, 65, naming: "config.json", "bytes", "8388608")
+    }
+
     @Test("GGUF and safetensors files that are none")
     func containers() throws {
         let folder = try Place.folder()

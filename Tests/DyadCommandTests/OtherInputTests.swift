@@ -63,7 +63,8 @@ struct OtherInputTests {
         try write(text.replacingOccurrences(of: "\"z\":", with: "\"zz\":"), to: path)
         let program = folder + "/x.dyad"
         #expect(try Command(TinyModel.quantize(folder, program)).outcome().status == 0)
-        expectFailure(try dyad("generate", program, "--prompt", "zzz"), 65, naming: "x.dyad", "tokenizer", "3 characters")
+        expectFailure(
+            try dyad("generate", program, "--prompt", "zzz"), 65, naming: "x.dyad", "tokenizer", "3 characters")
         expectFailure(try dyad("generate", program, "--prompt", ""), 64, naming: "prompt", "no token")
     }
 }

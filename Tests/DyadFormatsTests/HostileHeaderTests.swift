@@ -115,7 +115,8 @@ import Testing
             "\"\($0)\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"
         }
         let error = #expect(throws: DyadError.self) { _ = try open("{" + entries.joined(separator: ",") + "}") }
-        #expect(error?.reason == .unsupported && error?.found.contains("327680") == true, "\(String(describing: error))")
+        #expect(
+            error?.reason == .unsupported && error?.found.contains("327680") == true, "\(String(describing: error))")
     }
 
     @Test func aLargeTokenizerInTheMetadataLoads() throws {
