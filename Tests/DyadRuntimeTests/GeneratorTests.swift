@@ -97,6 +97,18 @@ import Testing
         #expect(result.tokenIDs.count == 1)
     }
 
+    @Test func aPromptOfThePrefixAloneIsNamedAsThat() throws {
+        let generator = try generator()
+        let prefix = generator.session.prefixTokens
+        #expect(prefix.count == 1)
+        for (prompt, found) in [(prefix, "only the 1 tokens of the program's prefix"), ([], "no token")] {
+            let error = #expect(throws: DyadError.self) { try generator.generate(prompt) }
+            #expect(error?.reason == .usage && error?.found == found)
+        }
+        // What failed left the conversation as it was.
+        #expect(try generator.generate(tokenizer.encode("Hello"), options: .init(maximumTokens: 1)).promptTokens == 5)
+    }
+
     @Test func aPromptThatDoesNotFitIsAnError() throws {
         let error = #expect(throws: DyadError.self) {
             try generator().generate([Int32](repeating: 5, count: 40))

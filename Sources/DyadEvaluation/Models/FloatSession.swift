@@ -36,11 +36,7 @@ public final class FloatSession: TokenSession {
     /// - Throws: ``DyadError``: (usage) for no token, (failed) where they do not fit, (mismatch) for an id outside the
     ///   vocabulary.
     public func extend(_ tokens: [Int32]) throws(DyadError) -> [Int32] {
-        guard !tokens.isEmpty else {
-            throw DyadError(
-                .usage, subject: "prompt", found: "no token", expected: "at least one token",
-                remedy: "Give a longer prompt.")
-        }
+        guard !tokens.isEmpty else { throw .emptyPrompt() }
         guard tokens.count <= remainingTokens else {
             throw DyadError(
                 .failed, subject: "context", found: "\(tokens.count) more tokens after \(cache.length)",

@@ -81,7 +81,9 @@ public final class Generator {
         }
         var sampler = try Sampler(options.sampling)
         let prefix = session.prefixTokens
-        let prompt = Array(prompt.dropFirst(prompt.starts(with: prefix) ? prefix.count : 0))
+        let dropped = prompt.starts(with: prefix) ? prefix.count : 0
+        let prompt = Array(prompt.dropFirst(dropped))
+        guard !prompt.isEmpty else { throw .emptyPrompt(prefix: dropped) }
         let stopIDs = options.stopIDs ?? Set(tokenizer.eosIDs)
         let reused = reuse(prompt)
         var logits = try append(Array(prompt[reused...]))

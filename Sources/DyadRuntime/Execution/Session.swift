@@ -158,12 +158,7 @@ public final class Session {
     }
 
     private func check(_ tokens: [Int32], dropped: Int) throws(DyadError) {
-        guard tokens.count > dropped else {
-            throw DyadError(
-                .usage, subject: "prompt",
-                found: dropped == 0 ? "no token" : "only the \(dropped) tokens of the program's prefix",
-                expected: "at least one token" + (dropped == 0 ? "" : " more"), remedy: "Give a longer prompt.")
-        }
+        guard tokens.count > dropped else { throw .emptyPrompt(prefix: dropped) }
         if let index = tokens.firstIndex(where: { $0 < 0 || Int($0) >= runtime.vocabularySize }) {
             throw DyadError(
                 .usage, subject: "token \(index)", found: "the id \(tokens[index])",

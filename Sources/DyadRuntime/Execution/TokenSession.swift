@@ -21,3 +21,14 @@ extension Session: TokenSession {
     /// The tokens of the program's constant prefix.
     public var prefixTokens: [Int32] { runtime.prefixTokens }
 }
+
+extension DyadError {
+    /// There is nothing to run.
+    /// - Parameter prefix: tokens of the constant prefix that were given and dropped; a prompt of these alone is empty, too.
+    public static func emptyPrompt(prefix: Int = 0) -> DyadError {
+        DyadError(
+            .usage, subject: "prompt",
+            found: prefix == 0 ? "no token" : "only the \(prefix) tokens of the program's prefix",
+            expected: "at least one token" + (prefix == 0 ? "" : " more"), remedy: "Give a longer prompt.")
+    }
+}
