@@ -97,7 +97,8 @@ extension Family {
         ("qk_layernorm", [.bool(false)]), ("rope_interleaved", [.bool(false)]),
         ("residual_multiplier", [.number(1)]), ("embedding_multiplier", [.number(1)]),
         ("logits_scaling", [.number(1)]), ("attention_multiplier", []), ("is_encoder_decoder", [.bool(false)]),
-        ("add_cross_attention", [.bool(false)]),
+        ("add_cross_attention", [.bool(false)]), ("is_causal", [.bool(true)]),
+        ("use_bidirectional_attention", [.bool(false)]),
     ]
 
     /// A value that has no effect.

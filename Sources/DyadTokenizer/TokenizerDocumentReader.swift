@@ -66,9 +66,14 @@ struct TokenizerDocumentReader {
         if let end = id("eos_token") { parts.addEnd(end) }
         if parts.eosIDs.isEmpty, let end = files.defaultEnd, end < size { parts.addEnd(end) }
         if let templates = files.templates {
-            parts.chatTemplate = templates["default"]
+            parts.chatTemplate = templates["default"]?.text
+            parts.chatTemplateFile = templates["default"]?.file
+            parts.otherTemplates = templates.keys.filter { $0 != "default" }.sorted()
+        } else if let template = settings.chatTemplate {
+            parts.chatTemplate = template
+            parts.chatTemplateFile = files.configuration?.file
         } else {
-            parts.chatTemplate = settings.chatTemplate ?? parts.chatTemplate
+            parts.otherTemplates = settings.otherTemplates
         }
     }
 
@@ -210,8 +215,11 @@ struct PostProcessor {
 
     private mutating func readTemplate(_ field: JSONField, _ vocabulary: Vocabulary) throws(DyadError) {
         var isAfterText = false
-        for piece in try field.member("single").elements() {
+        let single = try field.member("single")
+        for piece in try single.elements() {
             guard let special = try piece.optional("SpecialToken") else {
+                let name = try piece.member("Sequence").member("id").string()
+                guard name == "A", !isAfterText else { throw Self.notOneText(single) }
                 isAfterText = true
                 continue
             }
@@ -221,6 +229,14 @@ struct PostProcessor {
                 if isAfterText { suffix.append(id) } else { prefix.append(id) }
             }
         }
+        guard isAfterText else { throw Self.notOneText(single) }
+    }
+
+    private static func notOneText(_ field: JSONField) -> DyadError {
+        field.failure(
+            .unsupported, found: "a template that does not have the text A once and nothing else",
+            expected: "special tokens around one Sequence A",
+            remedy: "Correct the template: a causal model reads a text once.")
     }
 
     /// The id in `["</s>", 2]`.

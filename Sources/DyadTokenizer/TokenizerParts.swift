@@ -23,6 +23,10 @@ struct TokenizerParts: Sendable {
     /// The named special tokens (`bos_token`, `pad_token`, …) and their contents, which chat templates may read.
     var namedTokens = JSONObject()
     var chatTemplate: String?
+    /// The file that the chat template is from, where that is not ``file``.
+    var chatTemplateFile: String?
+    /// The names of templates that none asks for, where none is called "default".
+    var otherTemplates: [String] = []
 
     func bytePairModel() throws(DyadError) -> BytePairModel {
         let file = file

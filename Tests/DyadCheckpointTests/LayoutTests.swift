@@ -76,6 +76,55 @@ import Testing
         }
     }
 
+    /// Two shards; the index says what `map` does.
+    private func withShards(
+        _ first: [SafetensorsWriter.Tensor], _ second: [SafetensorsWriter.Tensor]?, map: [String: String],
+        _ body: (String) throws -> Void
+    ) throws {
+        try withFolder { folder in
+            try AtomicFile.write(folder + "/config.json", text: Self.config.text())
+            try SafetensorsWriter.write(folder + "/a.safetensors", first)
+            if let second { try SafetensorsWriter.write(folder + "/b.safetensors", second) }
+            var members = JSONObject()
+            for (name, shard) in map.sorted(by: { $0.key < $1.key }) { members[name] = .string(shard) }
+            let index: JSONValue = ["weight_map": .object(members)]
+            try AtomicFile.write(folder + "/model.safetensors.index.json", text: index.text())
+            try body(folder)
+        }
+    }
+
+    @Test func theIndexSaysWhichShardsThereAreAndNotWhatIsInThem() throws {
+        let (all, half) = (Array(Self.shapes.indices), Self.shapes.count / 2)
+        let (first, second) = (Self.tensors(Array(all[..<half])), Self.tensors(Array(all[half...])))
+        // Tensors that the index leaves out, or expects in the other shard, count where they are.
+        var map = [Self.shapes[0].0: "a.safetensors", Self.shapes[half].0: "b.safetensors"]
+        try withShards(first, second, map: map) { try check(try Checkpoint.open($0)) }
+        map[Self.shapes[1].0] = "b.safetensors"
+        try withShards(first, second, map: map) { try check(try Checkpoint.open($0)) }
+        // The same tensor twice is no contradiction.
+        try withShards(Self.tensors(all), second, map: map) { try check(try Checkpoint.open($0)) }
+    }
+
+    @Test func whatIndexAndShardsContradictIsRefusedByName() throws {
+        let all = Array(Self.shapes.indices)
+        let name = Self.shapes[0].0
+        let map = [name: "a.safetensors", Self.shapes[1].0: "b.safetensors"]
+        func refused(
+            _ second: [SafetensorsWriter.Tensor]?, map: [String: String], _ reason: DyadError.Reason, _ parts: String...
+        ) throws {
+            try withShards(Self.tensors(all), second, map: map) { folder in
+                let error = #expect(throws: DyadError.self) { _ = try Checkpoint.open(folder) }
+                #expect(error?.reason == reason)
+                for part in parts { #expect("\(error.map { "\($0)" } ?? "")".contains(part), "\(part)") }
+            }
+        }
+        let other = SafetensorsWriter.Tensor(name, .float32, Self.shapes[0].1, Self.values(0).map { $0 + 1 })
+        try refused([other], map: map, .mismatch, name, "a.safetensors", "b.safetensors")
+        try refused(nil, map: map, .missing, "b.safetensors", "model.safetensors.index.json", Self.shapes[1].0)
+        try refused(nil, map: [:], .malformed, "weight_map", "no tensor")
+        try refused(nil, map: ["more.weight": "a.safetensors"], .mismatch, "more.weight", "a.safetensors")
+    }
+
     /// As llama.cpp's converter stores q and k: the halves of a head interleaved.
     private func interleaved(_ values: [Float], heads: Int, columns: Int) -> [Float] {
         let dimension = values.count / columns / heads

@@ -76,7 +76,7 @@ import Testing
         Case(testDescription: "keys that are slow to compare", parsed: .max, found: "bytes of keys") {
             "{\"__metadata__\":{\(members(20_000, key: repeated("e\u{301}", 330), "\"\""))}}"
         },
-        Case(testDescription: "tensors without end", parsed: 40 * mebi, found: "bytes of memory") {
+        Case(testDescription: "tensors without end", parsed: 40 * mebi, found: "more than 327680 tensors") {
             "{\(members(560_000, "{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"))}"
         },
         Case(testDescription: "tensors of many dimensions", parsed: 40 * mebi, found: "bytes of memory") {
@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test func tensorsBeyondTheLimitAreRefusedWithTheNumber() throws {
-        let entries = (0..<SafetensorsFile.tensorLimit + 1).map {
+        let entries = (0...327_680).map {
             "\"\($0)\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"
         }
         let error = #expect(throws: DyadError.self) { _ = try open("{" + entries.joined(separator: ",") + "}") }

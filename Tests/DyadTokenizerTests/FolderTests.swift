@@ -106,6 +106,59 @@ import Testing
         return try #require(read)
     }
 
+    /// What would change ids or templates without a word is refused, with the file that says it.
+    @Test func whatTransformersDoesOtherwiseIsRefusedByName() throws {
+        let base = try JSONField(JSONValue.read(Place.fixtures + "folders.json"), file: nil).member("base").object()
+        func around(_ pieces: JSONValue...) -> JSONValue {
+            let special: JSONValue = ["<s>": ["id": "<s>", "ids": [15], "tokens": ["<s>"]]]
+            return ["type": "TemplateProcessing", "single": .array(pieces), "pair": [], "special_tokens": special]
+        }
+        let (a, b): (JSONValue, JSONValue) = (["Sequence": ["id": "A"]], ["Sequence": ["id": "B"]])
+        let start: JSONValue = ["SpecialToken": ["id": "<s>"]]
+        let cases: [(file: String, content: JSONValue, subject: String)] = [
+            ("tokenizer_config.json", ["tokenizer_class": "RobertaTokenizer"], "tokenizer_class"),
+            ("config.json", ["tokenizer_class": "T5TokenizerFast"], "tokenizer_class"),
+            ("tokenizer_config.json", ["split_special_tokens": true], "split_special_tokens"),
+            ("tokenizer.json", ["post_processor": around(a, start, a)], "post_processor.single"),
+            ("tokenizer.json", ["post_processor": around(start)], "post_processor.single"),
+            ("tokenizer.json", ["post_processor": around(start, b)], "post_processor.single"),
+        ]
+        for (file, content, subject) in cases {
+            try Self.withFolder { folder in
+                try Self.write(JSONObject([(file, content)]), over: base, to: folder)
+                let error = #expect(throws: DyadError.self) { try Tokenizer(folder: folder) }
+                #expect(error?.subject == subject && error?.file?.hasSuffix("/" + file) == true, "\(content.text())")
+            }
+        }
+    }
+
+    @Test func anErrorInATemplateNamesTheFileThatTheTemplateIsFrom() throws {
+        let base = try JSONField(JSONValue.read(Place.fixtures + "folders.json"), file: nil).member("base").object()
+        let wrong: JSONValue = "{{ 1|nosuch }}"
+        let cases: [(files: JSONObject, file: String, found: String)] = [
+            (JSONObject([("chat_template.jinja", wrong)]), "chat_template.jinja", "nosuch"),
+            (
+                JSONObject([("additional_chat_templates/default.jinja", wrong)]),
+                "additional_chat_templates/default.jinja", "nosuch"
+            ),
+            (JSONObject([("tokenizer_config.json", ["chat_template": wrong])]), "tokenizer_config.json", "nosuch"),
+            (JSONObject([("additional_chat_templates/rag.jinja", wrong)]), "tokenizer.json", "rag"),
+            (
+                JSONObject([("tokenizer_config.json", ["chat_template": [["name": "rag", "template": wrong]]])]),
+                "tokenizer.json", "rag"
+            ),
+            (JSONObject([("tokenizer_config.json", [:])]), "tokenizer.json", "none"),
+        ]
+        for (files, file, found) in cases {
+            try Self.withFolder { folder in
+                try Self.write(files, over: base, to: folder)
+                let tokenizer = try Tokenizer(folder: folder)
+                let error = #expect(throws: DyadError.self) { try tokenizer.renderChat([]) }
+                #expect(error?.file == folder + "/" + file && error?.found.contains(found) == true, "\(file)")
+            }
+        }
+    }
+
     @Test func aPromptBeginsWithThePostProcessorsTokensOnce() throws {
         let roberta: JSONValue = ["type": "RobertaProcessing", "cls": ["<s>", 15], "sep": ["<e>", 16]]
         let tokenizer = try tokenizer(JSONObject([("post_processor", roberta)]))

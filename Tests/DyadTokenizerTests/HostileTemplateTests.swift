@@ -79,7 +79,8 @@ enum ThreadTime {
             "{v: 1}", "{(v, v): 1}", "-v", "v|tojson(indent=v)", "v|tojson(separators=(v, v))", "v|map('string')|list",
             "v|map('replace', 'a', v)|list", "v|select('in', v)|list", "[v, v]|sort", "[v, v]|unique|list", "range(v)",
             "range(v, 0, -1)", "'%*d' % (v, 1)", "'%.*f' % (v, 1.5)", "'{:{}}'.format(1, v)",
-            "('{0}' * 100000).format(v)", "namespace(a=v)", "dict(v)", "cycler(v, v).next()", "strftime_now(v)",
+            "('{0}' * 100000).format(v)", "('{0}' * 100000).format('a' * 10000)", "('%s' * 10000) % ((v,) * 10000)",
+            "namespace(a=v)", "dict(v)", "cycler(v, v).next()", "strftime_now(v)",
             "1.5|round(v)", "7|round(v)", "'a'.center(v)", "'a'.zfill(v)", "('\\t' * 9).expandtabs(v)", "[v] * 50000",
         ]
         for expression in expressions { Self.expectItEnds(operand + "{{ \(expression) }}") }

@@ -14,7 +14,7 @@ struct TokenizerFiles {
     /// config.json
     var model: JSONField?
     /// chat_template.jinja and additional_chat_templates/*.jinja, by name; nil if there is none of them.
-    var templates: [String: String]?
+    var templates: [String: (text: String, file: String)]?
 
     /// No files.
     init() {}
@@ -33,14 +33,14 @@ struct TokenizerFiles {
         addedTokens = try optional("added_tokens.json")
         generation = try optional("generation_config.json")
         model = try optional("config.json")
-        var templates: [String: String] = [:]
+        var templates: [String: (text: String, file: String)] = [:]
         let main = folder + "/chat_template.jinja"
-        if FileKind(main) != .nothing { templates["default"] = try Self.text(main) }
+        if FileKind(main) != .nothing { templates["default"] = (try Self.text(main), main) }
         let further = folder + "/additional_chat_templates"
         if FileKind(further) == .folder {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: further)) ?? []
             for name in names.sorted() where name.hasSuffix(".jinja") {
-                templates[String(name.dropLast(6))] = try Self.text(further + "/" + name)
+                templates[String(name.dropLast(6))] = (try Self.text(further + "/" + name), further + "/" + name)
             }
         }
         self.templates = templates.isEmpty ? nil : templates
@@ -58,31 +58,6 @@ struct TokenizerFiles {
 }
 
 extension TokenizerFiles {
-    /// The named special tokens that the tokenizer's class in transformers has where no file names others.
-    func defaults(isByteLevel: Bool) throws(DyadError) -> [(name: String, content: String)] {
-        let family = model?.value["model_type"]?.string
-        let registered = ["qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer", "gemma": "GemmaTokenizer"]
-        // Of these families transformers does not believe the class that a file names.
-        let fixed = ["qwen2": "Qwen2Tokenizer", "mistral": "", "stablelm": ""]
-        var name = configuration?.value["tokenizer_class"]?.string ?? model?.value["tokenizer_class"]?.string
-        if name?.hasSuffix("Fast") == true { name?.removeLast(4) }
-        name = family.flatMap { fixed[$0] } ?? name ?? family.flatMap { registered[$0] }
-        switch name {
-        case "Qwen2Tokenizer":
-            return ["unk_token", "eos_token", "pad_token"].map { ($0, "<|endoftext|>") }
-        case "GemmaTokenizer":
-            return [
-                ("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"),
-                ("mask_token", "<mask>"),
-            ]
-        case "LlamaTokenizer" where !isByteLevel:
-            return [("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")]
-        case "GPT2Tokenizer":
-            return ["bos_token", "eos_token", "unk_token"].map { ($0, "<|endoftext|>") }
-        default: return []
-        }
-    }
-
     /// The end token that the model's class in transformers has where no file names one.
     var defaultEnd: Int32? {
         guard generation == nil, let model, model.value["eos_token_id"] == nil else { return nil }

@@ -14,6 +14,8 @@ struct TokenizerSettings {
     private(set) var additions: [(token: AddedToken, field: JSONField)] = []
     /// The template that `chat_template` of tokenizer_config.json holds.
     private(set) var chatTemplate: String?
+    /// The names of its templates where none of several is called "default".
+    private(set) var otherTemplates: [String] = []
 
     private var values = FieldList()
     /// Tokens that the files describe in full, by content.
@@ -28,13 +30,18 @@ struct TokenizerSettings {
         if let configuration = files.configuration {
             for (key, field) in try configuration.members() { values[key] = field }
         }
+        if let field = values["split_special_tokens"], !field.isEmptyInPython {
+            throw field.failure(
+                .unsupported, found: "true", expected: "special tokens that are found in a text",
+                remedy: "Set it to false: a chat template writes its special tokens into the text.")
+        }
         // With a tokenizer.json, its post-processor alone says what goes around a text.
         for key in ["add_bos_token", "add_eos_token"] { values[key] = nil }
         if let extra = values["additional_special_tokens"], values["extra_special_tokens"]?.isEmptyInPython ?? true {
             values["extra_special_tokens"] = extra
             values["additional_special_tokens"] = nil
         }
-        chatTemplate = try values["chat_template"].flatMap { field throws(DyadError) in try Self.template(field) }
+        if let field = values["chat_template"] { try readTemplate(field) }
         var specific = FieldList()
         for (key, field) in values.members where Self.isSpecific(key) && field.value.string != nil {
             specific[key] = field
@@ -43,6 +50,13 @@ struct TokenizerSettings {
         if let extra = values["extra_special_tokens"], extra.value.object != nil {
             for (key, field) in try extra.members() { specific[key] = field }
             values["extra_special_tokens"] = nil
+        }
+        // The newest name for them counts only where the older ones say nothing.
+        if let explicit = values["model_specific_special_tokens"] {
+            if specific.isEmpty, !explicit.value.isNull {
+                for (key, field) in try explicit.members() { specific[key] = field }
+            }
+            values["model_specific_special_tokens"] = nil
         }
         var decoder: [(id: Int, token: AddedToken, field: JSONField)] = []
         if let field = values["added_tokens_decoder"], !field.value.isNull {
@@ -176,18 +190,19 @@ struct TokenizerSettings {
     }
 
     /// One template, or the one called "default" of several.
-    private static func template(_ field: JSONField) throws(DyadError) -> String? {
+    private mutating func readTemplate(_ field: JSONField) throws(DyadError) {
+        var named: [(name: String, template: JSONField)] = []
         switch field.value {
-        case .null: return nil
-        case .object: return try field.optional("default")?.string()
+        case .null: return
+        case .object: named = try field.members().map { ($0.0, $0.1) }
         case .array:
-            var found: String?
-            for element in try field.elements() where try element.member("name").string() == "default" {
-                found = try element.member("template").string()
+            for element in try field.elements() {
+                named.append((try element.member("name").string(), try element.member("template")))
             }
-            return found
-        default: return try field.string()
+        default: named = [("default", field)]
         }
+        chatTemplate = try named.last { $0.name == "default" }?.template.string()
+        otherTemplates = named.map(\.name).filter { $0 != "default" }
     }
 }
 
@@ -205,6 +220,8 @@ struct FieldList {
             if newValue != nil, known.insert(ExactString(key)).inserted { keys.append(key) }
         }
     }
+
+    var isEmpty: Bool { fields.isEmpty }
 
     var members: [(key: String, field: JSONField)] {
         keys.compactMap { key in fields[ExactString(key)].map { (key, $0) } }

@@ -42,7 +42,22 @@ enum PatternFolding {
             return .repeated(expand(inner), minimum: minimum, maximum: maximum, preference)
         case .atomic(let inner): return .atomic(expand(inner))
         case .lookahead(let inner, let negated): return .lookahead(expand(inner), negated: negated)
-        case .lookbehind(let inner, let negated): return .lookbehind(expand(inner), negated: negated)
+        case .lookbehind(let inner, let negated): return .lookbehind(expandSingly(inner), negated: negated)
+        }
+    }
+
+    /// The same within a look-behind, where Oniguruma takes every scalar for itself.
+    private static func expandSingly(_ node: PatternNode) -> PatternNode {
+        switch node {
+        case .scalars, .anchor: node
+        case .folded(let value): .scalars(closure(ScalarSet(value)))
+        case .sequence(let parts): .sequence(parts.map { expandSingly($0) })
+        case .alternatives(let branches): .alternatives(branches.map { expandSingly($0) })
+        case .repeated(let inner, let minimum, let maximum, let preference):
+            .repeated(expandSingly(inner), minimum: minimum, maximum: maximum, preference)
+        case .atomic(let inner): .atomic(expandSingly(inner))
+        case .lookahead(let inner, let negated): .lookahead(expandSingly(inner), negated: negated)
+        case .lookbehind(let inner, let negated): .lookbehind(expandSingly(inner), negated: negated)
         }
     }
 

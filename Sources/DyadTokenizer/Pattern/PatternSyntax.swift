@@ -10,6 +10,8 @@ struct PatternSyntax {
     var position = 0
     var options = Options()
     private var depth = 0
+    /// Groups that capture, so far.
+    private var captures = 0
     /// Turns a complaint into the error for the field that the pattern is from.
     let failure: (_ found: String) -> DyadError
 
@@ -188,7 +190,10 @@ struct PatternSyntax {
         let outer = options
         defer { options = outer }
         if take("*") { throw failure("a callout '(*'") }
-        guard take("?") else { return apart(try closed(try alternatives())) }
+        guard take("?") else {
+            captures += 1
+            return apart(try closed(try alternatives()))
+        }
         if take(":") { return try closed(try alternatives()) }
         if take(">") { return .atomic(try closed(try alternatives())) }
         if take("=") { return .lookahead(try closed(try alternatives()), negated: false) }
@@ -226,6 +231,7 @@ struct PatternSyntax {
             position += 1
         }
         guard !name.isEmpty else { throw failure("a group with an empty name") }
+        captures += 1
         return try closed(try alternatives())
     }
 
@@ -248,7 +254,9 @@ struct PatternSyntax {
     }
 
     private mutating func lookbehind(negated: Bool) throws(DyadError) -> PatternNode {
+        let before = captures
         let inner = try closed(try alternatives())
+        if negated, captures > before { throw failure("a capturing group within a negative look-behind") }
         let isRefused = inner.contains { node in
             switch node {
             case .lookahead, .lookbehind(_, negated: true), .atomic, .repeated(_, _, _, .mostWithoutReturn): true

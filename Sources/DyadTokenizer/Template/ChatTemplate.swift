@@ -97,6 +97,13 @@ extension Tokenizer {
         now: Date = Date()
     ) throws(DyadError) -> RenderedPrompt {
         guard let source = chatTemplateSource else {
+            let others = parts.otherTemplates.joined(separator: ", ")
+            guard others.isEmpty else {
+                throw DyadError(
+                    .missing, file: parts.file, subject: "chat template",
+                    found: "only templates of other names (\(others))",
+                    expected: "one named default", remedy: "Rename the one that is meant to default.")
+            }
             throw DyadError(
                 .missing, file: parts.file, subject: "chat template", found: "none",
                 expected: "a model made for chat",
@@ -108,7 +115,7 @@ extension Tokenizer {
                 variables: variables, now: now)
         } catch {
             var error = error
-            error.file = parts.file
+            error.file = parts.chatTemplateFile ?? parts.file
             throw error
         }
     }

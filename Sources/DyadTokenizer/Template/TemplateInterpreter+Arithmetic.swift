@@ -166,11 +166,25 @@ extension TemplateInterpreter {
         return operation == "<" || operation == ">" ? less : !less
     }
 
+    /// How two numbers are ordered: -1, 0 or 1; nil where one is NaN or no number.
+    private static func order(_ left: TemplateValue, _ right: TemplateValue) -> Int? {
+        switch (left, right) {
+        case (.decimal(let left), .decimal(let right)):
+            return left < right ? -1 : left > right ? 1 : left == right ? 0 : nil
+        case (_, .decimal(let right)): return left.integer.flatMap { TemplateNumber.compare($0, right) }
+        case (.decimal(let left), _): return right.integer.flatMap { TemplateNumber.compare($0, left) }.map { -$0 }
+        default:
+            guard let left = left.integer, let right = right.integer else { return nil }
+            return left < right ? -1 : left > right ? 1 : 0
+        }
+    }
+
     /// Python's `==`. Shared parts are counted as often as they are compared.
     mutating func areEqual(_ left: TemplateValue, _ right: TemplateValue) throws(DyadError) -> Bool {
         try spend(Self.stepCost / 4)
         if case .integer(let left) = left, case .integer(let right) = right { return left == right }
-        if let left = left.number, let right = right.number { return left == right }
+        if let order = Self.order(left, right) { return order == 0 }
+        if left.number != nil, right.number != nil { return false }
         switch (left, right) {
         case (.none, .none), (.undefined, .undefined): return true
         case (.string(let left), .string(let right)):
@@ -222,7 +236,8 @@ extension TemplateInterpreter {
     mutating func isLess(_ left: TemplateValue, _ right: TemplateValue) throws(DyadError) -> Bool {
         try spend(Self.stepCost / 4)
         if case .integer(let left) = left, case .integer(let right) = right { return left < right }
-        if let left = left.number, let right = right.number { return left < right }
+        if let order = Self.order(left, right) { return order < 0 }
+        if left.number != nil, right.number != nil { return false }
         switch (left, right) {
         case (.string(let left), .string(let right)):
             try spend(min(left.count, right.count))

@@ -272,13 +272,13 @@ extension TemplateInterpreter {
         if bytes == 1 { return try made("1 Byte") }
         if bytes < base { return try made("\(Int(max(bytes, -9e18))) Bytes") }
         let prefixes = ["k", "M", "G", "T", "P", "E", "Z", "Y"]
-        var unit = base * base
         for (place, prefix) in prefixes.enumerated() {
-            if bytes < unit || place == prefixes.count - 1 {
+            // Python compares with an integer; of these only 10²⁴ is no Double, and the next one is below it.
+            let unit = isBinary ? pow(base, Double(place + 2)) : Double("1e\(3 * (place + 2))") ?? .infinity
+            if bytes < unit || bytes == 1e24 && unit == 1e24 || place == prefixes.count - 1 {
                 let name = isBinary ? prefix.uppercased() + "iB" : prefix + "B"
                 return try made(String(format: "%.1f ", base * bytes / unit) + name)
             }
-            unit *= base
         }
         return .none
     }

@@ -25,7 +25,13 @@ extension TemplateInterpreter {
     mutating func percentFormat(_ format: [UInt32], _ values: TemplateValue) throws(DyadError) -> [UInt32] {
         var arguments = [values][...]
         if case .sequence(let sequence) = values, sequence.isTuple { arguments = sequence.elements[...] }
-        let isMapping = if case .map = values { true } else { false }
+        // What Python can index, but no tuple or text, may go unread.
+        let isMapping =
+            switch values {
+            case .map: true
+            case .sequence(let sequence): sequence.kind == .list
+            default: false
+            }
         var result: [UInt32] = []
         var position = 0
         try charge(scalars: format.count)
@@ -101,6 +107,9 @@ extension TemplateInterpreter {
             }
             position += 1
             if kind == 0x25 {
+                guard format[position - 2] & TemplateString.scalarMask == 0x25 else {
+                    throw TemplateFailure.unsupported(line, "a format with something before its second '%'", "'%%'")
+                }
                 result.append(format[position - 1])
                 continue
             }
@@ -109,7 +118,9 @@ extension TemplateInterpreter {
                 spec.align = "="
                 spec.fill = 0x30
             }
-            result += try percent(kind, argument ?? .none, spec)
+            let part = try percent(kind, argument ?? .none, spec)
+            try charge(scalars: part.count)
+            result += part
         }
         guard arguments.isEmpty || isMapping else {
             throw TemplateFailure.value(line, "a format with too many arguments", "one for each part")
@@ -207,7 +218,10 @@ extension TemplateInterpreter {
                 position += 1
             }
             guard open == 0 else { throw TemplateFailure.value(line, "a '{' in a format that is not closed", "'}'") }
-            result += try field(format[start..<position - 1], call, &place, depth: depth)
+            // A short field may stand for a long text, many times.
+            let part = try field(format[start..<position - 1], call, &place, depth: depth)
+            try charge(scalars: part.count)
+            result += part
         }
         return result
     }

@@ -67,8 +67,11 @@ extension TemplateInterpreter {
                 expected: "one that the model was trained for", remedy: "Change the conversation as the message says.")
         case "strftime_now":
             try call.check(["format"])
-            let format = TemplateString(try call.requiredString(0, "format"))
-            return TemplateValue(try clock.format(format.text, line))
+            let format = try call.requiredString(0, "format")
+            let text = try clock.format(TemplateString(format).text, line)
+            // A format of the conversation's makes a text of it.
+            let isContent = format.contains { $0 & TemplateString.contentMark != 0 }
+            return .string(TemplateString(text, isContent: isContent))
         default: throw TemplateFailure.unsupported(line, "the function '\(name)'", "text of your own")
         }
     }

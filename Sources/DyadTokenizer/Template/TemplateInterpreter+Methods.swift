@@ -147,9 +147,11 @@ extension TemplateInterpreter {
             if separator.isEmpty { throw call.refuses(TemplateValue(""), "a separator that is not empty") }
             try charge(scalars: 2 * scalars.count + 2 * separator.count)
             let parts = TemplateText.split(scalars, separator, 1, fromEnd: name == "rpartition")
+            // The separator as the text has it: what a user wrote stays a user's.
+            let middle = parts.count == 2 ? Array(scalars[parts[0].count..<parts[0].count + separator.count]) : []
             let all =
                 parts.count == 2
-                ? [parts[0], separator, parts[1]] : name == "partition" ? [scalars, [], []] : [[], [], scalars]
+                ? [parts[0], middle, parts[1]] : name == "partition" ? [scalars, [], []] : [[], [], scalars]
             return try sequence(all.map { text($0) }, .tuple)
         case "startswith", "endswith": return .bool(try matchesEnd(scalars, call))
         case "replace":

@@ -180,7 +180,19 @@ enum TemplateNumber {
             let digits = parts[0].hasSuffix(".0") ? parts[0].dropLast(2) : parts[0]
             return "\(digits)e\(exponent < 0 ? "-" : "+")\(abs(exponent) < 10 ? "0" : "")\(abs(exponent))"
         }
+        // From 2⁵³ on Swift writes an exponent, Python from 10¹⁶ on.
+        if abs(value) >= 0x1p53 { return "\(Int64(value)).0" }
         return "\(value)"
+    }
+
+    /// Whether an integer is below a decimal (-1), equal (0) or above (1), exactly, as Python compares them; nil for NaN.
+    static func compare(_ integer: Int, _ decimal: Double) -> Int? {
+        if decimal.isNaN { return nil }
+        if decimal >= 0x1p63 { return -1 }
+        if decimal < -0x1p63 { return 1 }
+        let whole = Int(decimal.rounded(.down))
+        if integer != whole { return integer < whole ? -1 : 1 }
+        return Double(whole) < decimal ? -1 : 0
     }
 
     /// Python's `float()` of a text; nil if it is none.

@@ -368,7 +368,10 @@ struct TemplateInterpreter {
         // Kept scopes may be copied when they change later.
         try charge(elements: 4 + (isInside ? scopes.reduce(scopes.count) { $0 + 4 * $1.count } : 0))
         macros.append((macro, isInside ? scopes : nil))
-        return .macro(macros.count - 1)
+        let value = TemplateValue.macro(macros.count - 1)
+        // It sees itself, under the name that it is about to have.
+        if isInside, !macro.name.isEmpty { macros[macros.count - 1].scopes?[scopes.count - 1][macro.name] = value }
+        return value
     }
 
     func name(ofMacro number: Int) -> String { macros[number].macro.name }

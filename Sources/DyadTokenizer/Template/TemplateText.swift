@@ -210,20 +210,32 @@ enum TemplateText {
     static func titleFilter(_ text: Scalars) -> Scalars {
         var result: Scalars = []
         var startsWord = true
+        // Each word without its first scalar is a text of its own, which a final sigma sees.
+        var rest: Scalars = []
         for value in text {
-            result += startsWord ? upper([value]) : lower([value])
-            startsWord = isSpace(value) || [0x2d, 0x28, 0x7b, 0x5b, 0x3c].contains(plain(value))
+            let isBreak = isSpace(value) || [0x2d, 0x28, 0x7b, 0x5b, 0x3c].contains(plain(value))
+            if isBreak || startsWord {
+                result += lower(rest) + upper([value])
+                rest = []
+            } else {
+                rest.append(value)
+            }
+            startsWord = isBreak
         }
-        return result
+        return result + lower(rest)
     }
 
     /// `str.title`: the first letter of every run of letters in title case, the others in lower case.
     static func title(_ text: Scalars) -> Scalars {
         var result: Scalars = []
         var isInWord = false
-        for value in text {
+        for (place, value) in text.enumerated() {
             let properties = TemplateString.scalar(value).properties
-            append(isInWord ? properties.lowercaseMapping : properties.titlecaseMapping, of: value, to: &result)
+            if isInWord, plain(value) == 0x3a3 {
+                result.append((isFinalSigma(text, place) ? 0x3c2 : 0x3c3) | value & TemplateString.contentMark)
+            } else {
+                append(isInWord ? properties.lowercaseMapping : properties.titlecaseMapping, of: value, to: &result)
+            }
             isInWord = properties.isCased
         }
         return result
