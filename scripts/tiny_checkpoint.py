@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes a random model of a few thousand weights, in Hugging Face layout.
+"""Writes a random model of a few thousand weights, in Hugging Face layout or as a GGUF file.
 
     scripts/tiny_checkpoint.py FOLDER
+    scripts/tiny_checkpoint.py NAME.gguf
 
 It says nothing sensible, but every command takes it, and in seconds. Its tokens are the 256 bytes and four special ones, and it
 has a chat template. `write` is for other scripts: it takes fields of config.json that differ, and a seed.
@@ -18,7 +19,7 @@ import sys
 CONFIGURATION = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 64,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_act": "silu",
-    "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 512, "tie_word_embeddings": True,
+    "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 2048, "tie_word_embeddings": True,
     "attention_bias": False, "mlp_bias": False, "vocab_size": 260, "bos_token_id": 257, "eos_token_id": 258,
     "pad_token_id": 259, "torch_dtype": "float32",
 }
@@ -99,13 +100,18 @@ def tokenizer():
             "pre_tokenizer": level, "post_processor": None, "decoder": level, "model": model}
 
 
-def write(folder, changes=None, seed=0):
-    """Writes the model with `changes` to CONFIGURATION. Equal arguments give equal bytes."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def model(changes=None, seed=0):
+    """The configuration with `changes`, and by name each tensor's shape and values."""
     configuration = {**CONFIGURATION, **(changes or {})}
     source = random.Random(seed)
-    tensors = {name: (shape, values(name, shape, source)) for name, shape in shapes(configuration).items()}
+    return configuration, {name: (shape, values(name, shape, source)) for name, shape in shapes(configuration).items()}
+
+
+def write(folder, changes=None, seed=0):
+    """Writes the model as a folder. Equal arguments give equal bytes."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration, tensors = model(changes, seed)
     write_safetensors(folder / "model.safetensors", tensors)
     beside = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": SPECIAL[1], "eos_token": SPECIAL[2],
               "pad_token": SPECIAL[3], "chat_template": CHAT, "model_max_length": configuration["max_position_embeddings"]}
@@ -113,7 +119,65 @@ def write(folder, changes=None, seed=0):
         (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
+GGUF_NAMES = {"embed_tokens": "token_embd", "input_layernorm": "attn_norm", "q_proj": "attn_q", "k_proj": "attn_k",
+              "v_proj": "attn_v", "o_proj": "attn_output", "post_attention_layernorm": "ffn_norm", "gate_proj": "ffn_gate",
+              "up_proj": "ffn_up", "down_proj": "ffn_down", "norm": "output_norm"}
+
+
+def gguf_tensor(name, shape, numbers, head):
+    """The tensor under GGUF's name. GGUF's Llama rotates neighbouring channels of a head, Hugging Face's channels that are half a
+    head apart, so the rows of q and k change places."""
+    parts = name.split(".")
+    stem = GGUF_NAMES[parts[-2]]
+    found = f"blk.{parts[2]}.{stem}.{parts[-1]}" if parts[1] == "layers" else f"{stem}.{parts[-1]}"
+    if parts[-2] in ("q_proj", "k_proj"):
+        columns, half = shape[1], head // 2
+        rows = [start + offset + part for start in range(0, shape[0], head) for offset in range(half) for part in (0, half)]
+        numbers = [number for row in rows for number in numbers[row * columns:(row + 1) * columns]]
+    return found, shape, numbers
+
+
+def gguf_value(value):
+    """A value of GGUF's metadata with its type: text, truth, 32-bit number, or a list of texts or numbers."""
+    if isinstance(value, list):
+        parts = [gguf_value(element) for element in value]
+        return 9, struct.pack("<IQ", parts[0][0] if parts else 8, len(parts)) + b"".join(part for _, part in parts)
+    if isinstance(value, str):
+        return 8, struct.pack("<Q", len(value.encode())) + value.encode()
+    if isinstance(value, bool):
+        return 7, struct.pack("<?", value)
+    return (4, struct.pack("<I", value)) if isinstance(value, int) else (6, struct.pack("<f", value))
+
+
+def write_gguf(path):
+    """Writes the model without changes as a GGUF file (version 3, float32)."""
+    configuration, tensors = model()
+    field, characters = configuration.get, byte_characters()
+    metadata = {
+        "general.architecture": "llama", "llama.block_count": field("num_hidden_layers"),
+        "llama.context_length": field("max_position_embeddings"), "llama.embedding_length": field("hidden_size"),
+        "llama.feed_forward_length": field("intermediate_size"), "llama.attention.head_count": field("num_attention_heads"),
+        "llama.attention.head_count_kv": field("num_key_value_heads"), "llama.rope.freq_base": field("rope_theta"),
+        "llama.attention.layer_norm_rms_epsilon": field("rms_norm_eps"), "llama.vocab_size": field("vocab_size"),
+        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.merges": [],
+        "tokenizer.ggml.tokens": [characters[byte] for byte in range(256)] + SPECIAL,
+        "tokenizer.ggml.token_type": [1] * 256 + [3] * len(SPECIAL), "tokenizer.ggml.bos_token_id": field("bos_token_id"),
+        "tokenizer.ggml.eos_token_id": field("eos_token_id"), "tokenizer.chat_template": CHAT,
+    }
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    for key, value in metadata.items():
+        kind, part = gguf_value(value)
+        header += gguf_value(key)[1] + struct.pack("<I", kind) + part
+    data = b""
+    for name, (shape, numbers) in tensors.items():
+        name, shape, numbers = gguf_tensor(name, shape, numbers, field("head_dim"))
+        header += gguf_value(name)[1] + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), 0, len(data))
+        data += struct.pack(f"<{len(numbers)}f", *numbers)
+        data += bytes(-len(data) % 32)
+    pathlib.Path(path).write_bytes(header + bytes(-len(header) % 32) + data)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    write(sys.argv[1])
+    (write_gguf if sys.argv[1].endswith(".gguf") else write)(sys.argv[1])
