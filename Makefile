@@ -6,7 +6,7 @@ FORMATTED = Sources Tests Package.swift Fuzz/Package.swift Fuzz/Sources/dyad-fuz
 MINUTES = 5
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only fuzz sanitize format lint docs fixtures clean
+.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only fuzz sanitize format lint docs docs-symbols check-guides fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -60,6 +60,12 @@ lint:
 docs: ## the DocC pages, into .build/docs
 	@mkdir -p .build
 	$(DOCC) convert docs/Dyad.docc --warnings-as-errors --output-path .build/docs
+
+docs-symbols: build ## the same with a page for every public symbol
+	scripts/symbol_pages
+
+check-guides: build ## the form of pages and files, and every command of README and the guides, on a tiny model
+	scripts/check_guides
 
 fixtures: ## write the golden files of the tests again
 	scripts/fixtures/all
