@@ -50,6 +50,12 @@ import Testing
         #expect(refused * 20 <= entries.count, "\(refused) of \(entries.count) refused")
     }
 
+    @Test(arguments: ["(?:a{1000}){1000}", "(a", "(?=(?>a))(?>b)\\G", "a{1000000}", "(?<!(a))b"])
+    func whatIsRefusedIsNamed(_ pattern: String) {
+        let error = #expect(throws: DyadError.self) { try Self.split(pattern) }
+        #expect(error?.reason == .unsupported && error?.found.hasSuffix(" in the pattern '\(pattern)'") == true)
+    }
+
     @Test(arguments: [
         String(repeating: "a?", count: 30) + String(repeating: "a", count: 30) + "b", "(a+)+b", "(a|a)*b", "(a|aa)+b",
         "(a*)*b", "(?:a|b|ab|)*?c", "a*a*a*a*b", "(?:(?=a*b)a)*c", "(?:a(?!a*b))*c", "(?=(a+)+b)a", "a++b|c", "(?>a+)b",

@@ -58,7 +58,7 @@ struct PatternCompiler {
     private mutating func spend() throws(DyadError) {
         work += 1
         guard work <= 8 * Self.sizeLimit, program.steps.count < Self.sizeLimit else {
-            throw failure("a pattern of more than \(Self.sizeLimit) steps with its repetitions written out")
+            throw failure("more than \(Self.sizeLimit) steps, with all repetitions written out,")
         }
     }
 

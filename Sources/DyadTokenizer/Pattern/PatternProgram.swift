@@ -19,8 +19,11 @@ struct Pattern: Sendable {
     /// Compiles a pattern.
     /// - Throws: what `failure` makes of a complaint about the pattern.
     init(_ source: String, failure: @escaping (_ found: String) -> DyadError) throws(DyadError) {
-        var syntax = PatternSyntax(source, failure: failure)
-        try self.init(try syntax.parse(), source: source, failure: failure)
+        let named = { (found: String) in
+            failure("\(found) in the pattern '\(source.prefix(120))'" + (source.count > 120 ? " …" : ""))
+        }
+        var syntax = PatternSyntax(source, failure: named)
+        try self.init(try syntax.parse(), source: source, failure: named)
     }
 
     /// Compiles the parts of a pattern; `source` is what it is called.

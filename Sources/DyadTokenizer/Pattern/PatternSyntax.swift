@@ -29,11 +29,7 @@ struct PatternSyntax {
 
     init(_ pattern: String, failure: @escaping (String) -> DyadError) {
         text = pattern.unicodeScalars.map(\.value)
-        self.failure = { found in failure("\(found) in the pattern \(Self.quoted(pattern))") }
-    }
-
-    private static func quoted(_ pattern: String) -> String {
-        "'\(pattern.prefix(120))'" + (pattern.count > 120 ? " …" : "")
+        self.failure = failure
     }
 
     mutating func parse() throws(DyadError) -> PatternNode {
