@@ -15,8 +15,9 @@ SOURCES = Path(__file__).resolve().parent.parent / "Sources/DyadExport"
 TENSOR_FIELDS = {"input", "inputs", "output", "left", "right", "exponentials", "prefixweights"}
 
 
-def spelling(key):
-    return re.sub("[^a-z0-9]", "", key.lower())
+def spelling(word):
+    """A key or the name of a kind without case, dashes and underscores; what is no word (a row of signs) as it is."""
+    return re.sub("[_-]", "", word.lower()) if re.fullmatch(r"[A-Za-z][\w-]*", word) else word
 
 
 def digest(data):
@@ -320,15 +321,15 @@ READERS = {".onnx": onnx, ".tflite": lambda path: litert(path.read_bytes()), ".m
 DATA = {"weights.bin", "weight.bin"}
 # Where names stand: fields, in whatever message. Keys of maps are words of the formats.
 NAME_FIELDS = {"name", "input", "output", "inputs", "outputs"}
-# Operators' parameters have names, too, which mean something: `attribute` of ONNX, `inputs` and `attributes` of Core ML.
-WORDS = {"attribute", "metadata", "metadata_props", "functions"}
+# Fields whose names are words of the formats, too.
+WORDS = {"attribute", "metadata", "metadata_props"}
 
 
 def names_in(tree, field=None):
     """Every text that names a tensor, a node or a port, in the order of the tree."""
     if isinstance(tree, dict):
         for key, value in tree.items():
-            if key not in WORDS or key == "functions":
+            if key not in WORDS:
                 yield from names_in(value, key)
     elif isinstance(tree, list):
         for value in tree:

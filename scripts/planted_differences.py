@@ -84,6 +84,11 @@ def self_test(side):
         operation["left"], operation["right"] = operation["right"], operation["left"]
     expect("two operands exchanged", compare_programs(original, rewritten(original, folder / "operands/program.dyad", change=operands)), ["graph"])
 
+    def sign(graph):
+        operation = next(operation for operation in graph["operations"] if operation["kind"] == "hadamard")
+        operation["base"] = [row.replace("+", "-") for row in operation["base"]]
+    expect("other signs of a Hadamard", compare_programs(original, rewritten(original, folder / "sign/program.dyad", change=sign)), ["graph"])
+
     def spell(tree):
         if isinstance(tree, dict):
             return {re.sub("_(.)", lambda match: match[1].upper(), key): spell(value) for key, value in tree.items()}
