@@ -30,12 +30,12 @@ def differences(a, b, path=""):
         yield path, a, b
     elif isinstance(a, dict):
         for key in sorted(a.keys() | b.keys()):
-            yield from differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+            yield from differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(a, list):
         if len(a) != len(b):
-            yield f"{path}.count", len(a), len(b)
+            yield f"{path}.count".lstrip("."), len(a), len(b)
         for index, (left, right) in enumerate(zip(a, b)):
-            yield from differences(left, right, f"{path}.{index}")
+            yield from differences(left, right, f"{path}.{index}".lstrip("."))
     elif a != b:
         yield path, a, b
 
@@ -69,7 +69,7 @@ class Program:
         return self.start + begin, self.start + end
 
     def trees(self):
-        """The constants in the order of their use, and everything else."""
+        """The constants in the order of their use, everything else, and what the constants are called here."""
         graph = {spelling(key): value for key, value in self.graph.items()}
         tensors, caches, constants = Names("tensor"), Names("cache"), Names("constant")
         positions = {tensor["name"]: index for index, tensor in enumerate(graph["tensors"])}
@@ -113,11 +113,7 @@ class Program:
             described[document] = {spelling(key): value for key, value in described[document].items()}
         held = [{"type": self.header[name]["dtype"], "shape": self.header[name]["shape"],
                  "bytes": digest(memoryview(self.content)[slice(*self.range(name))])} for name in constants.numbers]
-        return held, described
-
-
-def program_trees(path):
-    return Program(path).trees()
+        return held, described, list(constants.numbers)
 
 
 # --- Protocol buffers, by the .proto files that the writers are made from

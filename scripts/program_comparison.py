@@ -7,7 +7,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import random_decoders
-from canonical_files import differences, folder_tree, program_trees, same_bytes
+from canonical_files import Program, differences, folder_tree, same_bytes
 from program_runs import MODEL, ROOT
 
 SCRATCH = ROOT / ".build-same"
@@ -116,9 +116,13 @@ def compare(row, old, new, folder):
 
 
 def compare_programs(old, new):
-    (old_constants, old_graph), (new_constants, new_graph) = program_trees(old), program_trees(new)
-    return [("constants", *difference) for difference in differences(old_constants, new_constants)] + \
-        [("graph", *difference) for difference in differences(old_graph, new_graph)]
+    """Constants go by their names in the old file."""
+    (old_constants, old_graph, names), (new_constants, new_graph, _) = Program(old).trees(), Program(new).trees()
+    found = []
+    for path, a, b in differences(old_constants, new_constants):
+        place, _, rest = path.partition(".")
+        found.append(("constants", f"{names[int(place)]}.{rest}" if place.isdigit() else path, a, b))
+    return found + [("graph", *difference) for difference in differences(old_graph, new_graph)]
 
 
 def compare_exports(old, new):

@@ -103,7 +103,9 @@ def numbers(name, shape, config, source):
         return [base + source.gauss(0, 0.25) for _ in range(count)]
     if len(shape) == 1:
         return [source.gauss(0, 0.2) for _ in range(count)]
-    spread = 0.5 if name.startswith("model.embed") else 1 / shape[1] ** 0.5
+    # With a tied head a token's own row is in the stream and would win every time were it larger.
+    embedding = 0.15 if config["tie_word_embeddings"] else 0.5
+    spread = embedding if name.startswith("model.embed") else 1 / shape[1] ** 0.5
     if "q_proj" in name or "k_proj" in name:
         spread *= 1.5
     large = {source.randrange(shape[0]) for _ in range(2)} if "v_proj" in name or "up_proj" in name else set()
