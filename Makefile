@@ -7,7 +7,7 @@ FORMATTED = Sources Tests Package.swift Fuzz/Package.swift Fuzz/Sources/dyad-fuz
 MINUTES = 5
 DOCC = $(dir $(realpath $(shell command -v $(SWIFT))))docc
 
-.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only fuzz sanitize format lint docs docs-symbols check-guides fixtures clean
+.PHONY: setup build test demo accuracy results tasks test-npu test-npu-block benchmark integer-only same-programs fuzz sanitize format lint docs docs-symbols check-guides fixtures clean
 
 setup: ## fetch libtorch and the demonstration model into .deps
 	scripts/setup
@@ -46,6 +46,9 @@ test-npu-block: build ## one block of a hasty program in the vendors' libraries
 integer-only: build ## no floating-point arithmetic in kernels and operations
 	scripts/check_integer_only --self-test
 	scripts/check_integer_only --build .build/release
+
+same-programs: setup ## the programs of another commit and of this checkout: make same-programs PARENT=main [EXCEPTIONS=FILE]
+	scripts/same_programs $(PARENT) $(if $(EXCEPTIONS),--exceptions $(EXCEPTIONS))
 
 fuzz: ## every fuzzer for so long: make fuzz MINUTES=15
 	scripts/fuzz --minutes $(MINUTES)

@@ -15,8 +15,9 @@ SOURCES = Path(__file__).resolve().parent.parent / "Sources/DyadExport"
 TENSOR_FIELDS = {"input", "inputs", "output", "left", "right", "exponentials", "prefixweights"}
 
 
-def spelling(key):
-    return re.sub("[^a-z0-9]", "", key.lower())
+def spelling(word):
+    """A key or the name of a kind without case, dashes and underscores; what is no word (a row of signs) as it is."""
+    return re.sub("[_-]", "", word.lower()) if re.fullmatch(r"[A-Za-z][\w-]*", word) else word
 
 
 def digest(data):
@@ -29,12 +30,12 @@ def differences(a, b, path=""):
         yield path, a, b
     elif isinstance(a, dict):
         for key in sorted(a.keys() | b.keys()):
-            yield from differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+            yield from differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(a, list):
         if len(a) != len(b):
-            yield f"{path}.count", len(a), len(b)
+            yield f"{path}.count".lstrip("."), len(a), len(b)
         for index, (left, right) in enumerate(zip(a, b)):
-            yield from differences(left, right, f"{path}.{index}")
+            yield from differences(left, right, f"{path}.{index}".lstrip("."))
     elif a != b:
         yield path, a, b
 
@@ -68,7 +69,7 @@ class Program:
         return self.start + begin, self.start + end
 
     def trees(self):
-        """The constants in the order of their use, and everything else."""
+        """The constants in the order of their use, everything else, and what the constants are called here."""
         graph = {spelling(key): value for key, value in self.graph.items()}
         tensors, caches, constants = Names("tensor"), Names("cache"), Names("constant")
         positions = {tensor["name"]: index for index, tensor in enumerate(graph["tensors"])}
@@ -112,11 +113,7 @@ class Program:
             described[document] = {spelling(key): value for key, value in described[document].items()}
         held = [{"type": self.header[name]["dtype"], "shape": self.header[name]["shape"],
                  "bytes": digest(memoryview(self.content)[slice(*self.range(name))])} for name in constants.numbers]
-        return held, described
-
-
-def program_trees(path):
-    return Program(path).trees()
+        return held, described, list(constants.numbers)
 
 
 # --- Protocol buffers, by the .proto files that the writers are made from
@@ -320,15 +317,15 @@ READERS = {".onnx": onnx, ".tflite": lambda path: litert(path.read_bytes()), ".m
 DATA = {"weights.bin", "weight.bin"}
 # Where names stand: fields, in whatever message. Keys of maps are words of the formats.
 NAME_FIELDS = {"name", "input", "output", "inputs", "outputs"}
-# Operators' parameters have names, too, which mean something: `attribute` of ONNX, `inputs` and `attributes` of Core ML.
-WORDS = {"attribute", "metadata", "metadata_props", "functions"}
+# Fields whose names are words of the formats, too.
+WORDS = {"attribute", "metadata", "metadata_props"}
 
 
 def names_in(tree, field=None):
     """Every text that names a tensor, a node or a port, in the order of the tree."""
     if isinstance(tree, dict):
         for key, value in tree.items():
-            if key not in WORDS or key == "functions":
+            if key not in WORDS:
                 yield from names_in(value, key)
     elif isinstance(tree, list):
         for value in tree:

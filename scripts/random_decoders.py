@@ -6,6 +6,8 @@ import array
 import json
 import random
 import struct
+import sys
+from pathlib import Path
 
 # What config.json says of each decoder, apart from sizes; every one differs from `plain` in as little as its family allows.
 # Partial rotary, layer norm and the parallel residual exist only in StableLM. No family has norms behind each part yet.
@@ -49,9 +51,9 @@ def tokenizer():
 VOCABULARY = 256 + len(merges()) + len(SPECIAL)
 
 
-def configuration(switch, hidden, intermediate):
+def configuration(switch, hidden, layers):
     return {
-        "hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "hidden_size": hidden, "intermediate_size": 2 * hidden, "num_hidden_layers": layers, "num_attention_heads": 4,
         "num_key_value_heads": 4, "head_dim": hidden // 4, "vocab_size": VOCABULARY, "max_position_embeddings": 256,
         "rms_norm_eps": 1e-5, "layer_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": False,
         "bos_token_id": VOCABULARY - 4, "eos_token_id": VOCABULARY - 3,
@@ -101,16 +103,18 @@ def numbers(name, shape, config, source):
         return [base + source.gauss(0, 0.25) for _ in range(count)]
     if len(shape) == 1:
         return [source.gauss(0, 0.2) for _ in range(count)]
-    spread = 0.5 if name.startswith("model.embed") else 1 / shape[1] ** 0.5
+    # With a tied head a token's own row is in the stream and would win every time were it larger.
+    embedding = 0.15 if config["tie_word_embeddings"] else 0.5
+    spread = embedding if name.startswith("model.embed") else 1 / shape[1] ** 0.5
     if "q_proj" in name or "k_proj" in name:
         spread *= 1.5
     large = {source.randrange(shape[0]) for _ in range(2)} if "v_proj" in name or "up_proj" in name else set()
     return [source.gauss(0, spread * (4 if index // shape[1] in large else 1)) for index in range(count)]
 
 
-def write(folder, switch, hidden=64, intermediate=128, seed=1):
+def write(folder, switch, hidden=64, layers=2, seed=1):
     """Writes the decoder of a switch into a folder."""
-    config = configuration(switch, hidden, intermediate)
+    config = configuration(switch, hidden, layers)
     source = random.Random(seed)
     header, data = {}, bytearray()
     for name, shape in shapes(config).items():
@@ -138,3 +142,14 @@ def text(lines, seed=2):
         chosen = [source.choice(words) for _ in range(source.randrange(5, 12))]
         sentences.append(" ".join(chosen).capitalize() + source.choice([".", "!", "?", "; so it goes."]))
     return "\n".join(sentences) + "\n"
+
+
+def main():
+    """python3 scripts/random_decoders.py FOLDER SWITCH HIDDEN LAYERS: a decoder, and FOLDER/calibration.txt."""
+    folder, switch, hidden, layers = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    write(folder, switch, hidden, layers)
+    (folder / "calibration.txt").write_text(text(200))
+
+
+if __name__ == "__main__":
+    main()

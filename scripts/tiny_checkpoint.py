@@ -25,7 +25,7 @@ GGUF_NAMES = {"embed_tokens": "token_embd", "input_layernorm": "attn_norm", "q_p
 
 def write(folder):
     """Writes the model as a folder."""
-    folder = random_decoders.write(pathlib.Path(folder), "gqa", 32, 64)
+    folder = random_decoders.write(pathlib.Path(folder), "gqa", 32)
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": POSITIONS}))
 
