@@ -70,11 +70,6 @@ struct OperationBudgetTests {
             encoding: Encoding(scale: scale, zeroPoint: zero ?? (type == .u8 ? 117 : 32768)))
     }
 
-    /// A graph with nothing but the tensors of one operation, for the derivation of its parameters.
-    private func graph(_ tensors: [GraphTensor]) -> IntegerGraph {
-        IntegerGraph(vocabularySize: 1, maximumContext: 64, tensors: tensors)
-    }
-
     private func real(_ q: Int32, _ tensor: GraphTensor) -> Double {
         Double(tensor.encoding.scale) * Double(q - tensor.encoding.zeroPoint)
     }
@@ -91,14 +86,11 @@ struct OperationBudgetTests {
             let left = values.flatMap { value in values.map { _ in value } }
             let right = values.flatMap { _ in values }
             for y in outputs {
-                let graph = graph([a, b, y])
                 let operands = Operation.Binary(left: 0, right: 1, output: 2)
-                let product = ReferenceOperations.multiply(
-                    left, a, right, b, try graph.multiplyMultiplier(operands, name: "multiply"), to: y)
+                let product = try SingleOperation(.multiply(operands), [a, b, y]).integers([left, right])[0]
                 let products = zip(left, right).map { steps(real($0, a) * real($1, b), y) }
                 #expect(worstDifference(product, products, y.type) <= oneRounding)
-                let sum = ReferenceOperations.add(
-                    left, a, right, b, try graph.addMultipliers(operands, name: "add"), to: y)
+                let sum = try SingleOperation(.add(operands), [a, b, y]).integers([left, right])[0]
                 let sums = zip(left, right).map { steps(real($0, a) + real($1, b), y) }
                 #expect(worstDifference(sum, sums, y.type) <= oneRounding)
             }
@@ -114,8 +106,7 @@ struct OperationBudgetTests {
         ] {
             for y in [tensor(.u8, 0.03), tensor(.u16, 1.1e-4), tensor(.u8, 7e4), tensor(.u16, 60)] {
                 let operands = Operation.Requantize(input: 0, factor: 0.0255, output: 1)
-                let multiplier = try graph([x, y]).requantizeMultiplier(operands, name: "requantize")
-                let stored = ReferenceOperations.requantize(values, x, multiplier, to: y)
+                let stored = try SingleOperation(.requantize(operands), [x, y]).integers([values])[0]
                 let exact = values.map { steps(real($0, x) * Double(Float(0.0255)), y) }
                 #expect(worstDifference(stored, exact, y.type) <= oneRounding)
             }
@@ -133,12 +124,12 @@ struct OperationBudgetTests {
             for y in [tensor(.u8, 0.0412, 90), tensor(.u16, 1.3e-4)] {
                 let operands = Operation.Rotary(
                     input: 0, cosine: "c", sine: "s", headDimension: 2, rotated: 2, output: 1)
-                let multiplier = try graph([x, y]).rotaryMultiplier(operands, name: "rotary")
+                var rotary = SingleOperation(.rotary(operands), [x, y])
+                rotary.add("c", .i16, [half.count, 1], half.map(\.0))
+                rotary.add("s", .i16, [half.count, 1], half.map(\.1))
                 for (position, (cosine, sine)) in half.enumerated() {
                     // One token whose heads are all the pairs.
-                    let stored = ReferenceOperations.rotary(
-                        pairs, x, operands, half.map(\.0), half.map(\.1), tokens: 1, position: position, multiplier,
-                        to: y)
+                    let stored = try rotary.integers([pairs], position: position)[0]
                     let (c, s) = (Double(cosine) / 16384, Double(sine) / 16384)
                     let exact = pairs.indices.map { index -> Double in
                         let (value, other) = (real(pairs[index], x), real(pairs[index ^ 1], x))
@@ -167,7 +158,7 @@ struct OperationBudgetTests {
             for y in [tensor(.u8, 0.9, 101), tensor(.u16, 0.004)] {
                 let parameters = try LinearParameters(
                     input: x, output: y, weights: weights, scales: scales, bias: bias, subject: "linear")
-                let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
+                let stored = try linear(x, y, weights, scales, bias).integers([q])[0]
                 let exact = stride(from: 0, to: q.count, by: inputs).flatMap { row in
                     (0..<outputs).map { channel -> Double in
                         let sum = (0..<inputs).reduce(Int(bias[channel])) {
@@ -182,6 +173,17 @@ struct OperationBudgetTests {
         }
     }
 
+    private func linear(
+        _ x: GraphTensor, _ y: GraphTensor, _ weights: [Int8], _ scales: [Float], _ bias: [Int32]
+    ) -> SingleOperation {
+        let operands = Operation.Linear(input: 0, weight: "w", scales: "s", bias: "b", output: 1)
+        var linear = SingleOperation(.linear(operands), [x, y])
+        linear.add("w", .i8, [scales.count, weights.count / scales.count], weights)
+        linear.add("s", floats: scales)
+        linear.add("b", .i32, [bias.count], bias)
+        return linear
+    }
+
     @Test("sums beyond 32 bits are exact", arguments: [257, 4096])
     func wideSums(inputs: Int) throws {
         let (x, y) = (tensor(.u16, 1e-4), tensor(.u16, 1e-2))
@@ -192,7 +194,7 @@ struct OperationBudgetTests {
         #expect(parameters.weightSums == [-128 * Int64(inputs)])
         let sum = Double(inputs) * 128 * 32768 + Double(Int32.max)
         let exact = steps(sum * Double(Float(1e-4)) * Double(Float(1e-3)), y)
-        let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
+        let stored = try linear(x, y, weights, [1e-3], [.max]).integers([q])[0]
         #expect(worstDifference(stored, [exact], .u16) <= oneRounding)
     }
 
@@ -216,13 +218,12 @@ struct OperationBudgetTests {
                 let gains = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * gainSize }
                 let biases = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * outputScale * 30000 }
                 for bias in [nil, biases] {
-                    let parameters = try NormalizationParameters(
-                        input: x.encoding, output: y.encoding, size: size, gain: gains, bias: bias, epsilon: 1e-5,
-                        subject: "norm")
-                    let stored =
-                        bias == nil
-                        ? ReferenceOperations.rmsNorm(q, x, size: size, parameters, to: y)
-                        : ReferenceOperations.layerNorm(q, x, size: size, parameters, to: y)
+                    let operands = Operation.Normalization(
+                        input: 0, gain: "g", bias: bias == nil ? nil : "b", epsilon: 1e-5, size: size, output: 1)
+                    var norm = SingleOperation(bias == nil ? .rmsNorm(operands) : .layerNorm(operands), [x, y])
+                    norm.add("g", floats: gains)
+                    if let bias { norm.add("b", floats: bias) }
+                    let stored = try norm.integers([q])[0]
                     let step = Double(scale)
                     let epsilon = max(Double(Float(1e-5)), step * step / 65536)
                     let exact = stride(from: 0, to: q.count, by: size).flatMap { start -> [Double] in
