@@ -54,12 +54,10 @@ struct AttentionBudgetTests {
         for _ in 0..<16 {
             let row = scores(length, scale: scale, &generator)
             let probabilities = try self.row(row, softmax)
-            let exponentials = row.map { exp(Double(scale) * Double($0 - 65535)) }
-            let sum = exponentials.reduce(0, +)
-            let exact = exponentials.map { $0 / sum * 65535 }
+            let exact = try softmax.exact([row], position: length - 1)[0].map { $0 * 65535 }
             error += abs(Double(probabilities.reduce(0) { $0 + Int($1) }) / 65535 - 1) / 16
             ideal += abs(exact.reduce(0) { $0 + $1.rounded() } / 65535 - 1) / 16
-            #expect(worstDifference(probabilities, exact, .u16) <= oneRounding)
+            #expect(try softmax.worst([row], position: length - 1) <= oneRounding)
         }
         #expect(error <= (length == 2048 ? 0.001 : 0.0017))
         #expect(abs(error - ideal) < 1e-5)
@@ -83,9 +81,8 @@ struct AttentionBudgetTests {
         let scale: Float = 14.0 / 32768
         // One row of which the last column is the maximum.
         let row = (0..<65536).map(Int32.init)
-        let stored = try exponential(scale: scale, type, prefix: 0).integers([row], position: 65535)[0]
-        let exact = row.map { exp(Double(scale) * Double($0 - 65535)) * Double(type.range.upperBound) }
-        #expect(worstDifference(stored, exact, type) <= oneRounding)
+        let exponential = exponential(scale: scale, type, prefix: 0)
+        #expect(try exponential.worst([row], position: 65535) <= oneRounding)
     }
 
     @Test("prefix columns above the maximum weigh more than one unit, and saturate at 2³² − 1")
@@ -93,9 +90,10 @@ struct AttentionBudgetTests {
         let scale: Float = 14.0 / 32768
         // Two prefix columns, then three tokens' columns of which the last two are not visible for token 0.
         let row: [Int32] = [50000, 65535, 30000, 65535, 65535]
-        let outputs = try exponential(scale: scale, .u16, prefix: 2).integers(
-            [row + row + row], tokens: 3, position: 2)
+        let exponential = exponential(scale: scale, .u16, prefix: 2)
+        let outputs = try exponential.integers([row + row + row], tokens: 3, position: 2)
         let (stored, weights) = (outputs[0], outputs[1])
+        #expect(try exponential.worst([row + row + row], tokens: 3, position: 2) <= oneRounding)
         #expect(Array(stored[..<5]) == [0, 0, 65535, 0, 0])
         let expected = exp(Double(scale) * 20000) * 65535
         let weight = Double(UInt32(bitPattern: weights[0]))
@@ -119,18 +117,14 @@ struct AttentionBudgetTests {
         let keys = Operation.Matmul(form: .queryKey, input: 0, cache: 0, factor: 0.125, output: 1)
         var product = SingleOperation(.matmul(keys), [query, scores], cache: cache)
         product.caches = [columns]
-        let stored = try product.integers([[Int32](repeating: 255, count: size)], position: 3)[0]
-        let unit = 255 * Double(size) * Double(Float(0.027)) * Double(Float(0.031)) * 0.125 / Double(Float(0.01))
-        #expect(worstDifference(stored, [-128, 127, 0, -127].map { $0 * unit + 32768 }, .u16) <= oneRounding)
+        #expect(try product.worst([[Int32](repeating: 255, count: size)], position: 3) <= oneRounding)
 
         let values = Operation.Matmul(form: .weightedValues, input: 0, cache: 0, factor: 1, output: 1)
         var average = SingleOperation(.matmul(values), [probabilities, output], cache: cache)
         average.caches = [columns]
-        for (column, value) in [-128.0, 127, 0, -127].enumerated() {
+        for column in 0..<4 {
             let row = (0..<4).map { $0 == column ? Int32(65535) : 0 }
-            let attended = try average.integers([row], position: 3)[0]
-            let exact = value * Double(Float(0.031)) / Double(Float(0.0311)) + 127
-            #expect(worstDifference(attended, [Double](repeating: exact, count: size), .u8) <= oneRounding)
+            #expect(try average.worst([row], position: 3) <= oneRounding)
         }
     }
 
@@ -161,17 +155,10 @@ struct AttentionBudgetTests {
                         [tensor("e", top == 255 ? .u8 : .u16, unit), tensor("w", .u32, unit), y], cache: cache,
                         prefix: prefix)
                     attention.caches = [columns]
-                    let stored = try attention.integers(
-                        [row, weights.map { Int32(bitPattern: $0) }], position: context - 1)[0]
-                    let all = (0..<context).map { $0 < prefix ? Double(weights[$0]) : Double(row[$0]) }
-                    let mass = all.reduce(0, +)
-                    let exact = (0..<4).map { channel -> Double in
-                        let sum = all.indices.reduce(0) { $0 + all[$1] * (Double(columns[$1 * 4 + channel]) - 128) }
-                        return sum / mass * Double(Float(0.021)) / Double(y.encoding.scale)
-                            + Double(y.encoding.zeroPoint)
-                    }
+                    let weights = weights.map { Int32(bitPattern: $0) }
                     #expect(
-                        worstDifference(stored, exact, y.type) <= oneRounding, "\(largest) \(context) \(prefix) \(top)")
+                        try attention.worst([row, weights], position: context - 1) <= oneRounding,
+                        "\(largest) \(context) \(prefix) \(top)")
                 }
             }
         }

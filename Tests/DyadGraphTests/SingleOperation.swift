@@ -33,4 +33,26 @@ struct SingleOperation {
         try kind.definition.prepare(program, name: "test")(state)
         return kind.outputs.map { state.values[$0] }
     }
+    /// The real numbers of its outputs, in order, for the same.
+    func exact(_ values: [[Int32]], tokens: Int = 1, position: Int = 0) throws -> [[Double]] {
+        let state = ExactState()
+        state.values = program.graph.tensors.enumerated().map { $0 < values.count ? $1.real(values[$0]) : [] }
+        (state.tokens, state.position) = ([Int32](repeating: 0, count: tokens), position)
+        state.caches = zip(caches, program.graph.caches).map { stored, cache in
+            stored.map { Double(cache.encoding.scale) * (Double($0) - 128) }
+        }
+        try kind.definition.evaluate(program, state)
+        return kind.outputs.map { state.values[$0] }
+    }
+
+    /// The largest difference of the two, in steps.
+    func worst(_ values: [[Int32]], tokens: Int = 1, position: Int = 0) throws -> Double {
+        let stored = try integers(values, tokens: tokens, position: position)
+        let exact = try exact(values, tokens: tokens, position: position)
+        return kind.outputs.enumerated().reduce(0) { worst, output in
+            let tensor = program.graph.tensors[output.element]
+            let difference = StepDifference(of: tensor, stored: stored[output.offset], exact: exact[output.offset])
+            return max(worst, difference.maximum)
+        }
+    }
 }

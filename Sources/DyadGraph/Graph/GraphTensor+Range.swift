@@ -16,6 +16,13 @@ extension GraphTensor {
     /// `q − zeroPoint` of stored integers.
     func centred(_ q: ArraySlice<Int32>) -> [Int64] { q.map { Int64($0) &- Int64(encoding.zeroPoint) } }
 
+    /// `scale · (q − zeroPoint)` of stored integers.
+    func real(_ q: [Int32]) -> [Double] {
+        let (scale, zero) = (Double(encoding.scale), Double(encoding.zeroPoint))
+        return type == .u32
+            ? q.map { scale * (Double(UInt32(bitPattern: $0)) - zero) } : q.map { scale * (Double($0) - zero) }
+    }
+
     /// The last extent, where it is fixed.
     var width: Int { if case .fixed(let extent)? = shape.last { extent } else { 0 } }
 }

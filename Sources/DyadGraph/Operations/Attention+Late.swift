@@ -109,6 +109,23 @@ extension Operation.Exponential: OperationDefinition {
             if let prefixWeights { state.values[prefixWeights] = weights }
         }
     }
+
+    /// A prefix weight saturates, as the integers do: what u32 holds in the output's unit is part of the meaning.
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (scores, prefix) = (state.values[input], program.graph.prefixTokens.count)
+        let largest = Double(UInt32.max) * Double(program.graph.tensors[output].encoding.scale)
+        var (exponentials, weights): ([Double], [Double]) = ([], [])
+        for (start, visible) in state.scoreRows(scores.count) {
+            let maximum = scores[start + prefix..<start + visible].max() ?? 0
+            let row = scores[start..<start + visible].map { RealArithmetic.exponential($0 - maximum) }
+            weights += row[..<prefix].map { min($0, largest) }
+            exponentials += repeatElement(0, count: prefix)
+            exponentials += row[prefix...]
+            exponentials += repeatElement(0, count: state.context - visible)
+        }
+        state.values[output] = exponentials
+        if let prefixWeights { state.values[prefixWeights] = weights }
+    }
 }
 
 extension Operation.LateAttention: OperationDefinition {
@@ -176,6 +193,21 @@ extension Operation.LateAttention: OperationDefinition {
                 return numerators.map { y.stored(($0 &* reciprocal &+ (1 &<< (shift &- 1))) &>> shift) }
             }
         }
+    }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (prefix, context) = (program.graph.prefixTokens.count, state.context)
+        var weights = state.values[exponentials]
+        for row in 0..<weights.count / context {
+            let start = row * context
+            if let prefixWeights {
+                let apart = state.values[prefixWeights][row * prefix..<(row + 1) * prefix]
+                weights.replaceSubrange(start..<start + prefix, with: apart)
+            }
+            let mass = weights[start..<start + context].reduce(0, +)
+            for column in 0..<context { weights[start + column] /= mass }
+        }
+        state.values[output] = state.averaged(cache, program.graph.caches[cache], weights: weights)
     }
 }
 

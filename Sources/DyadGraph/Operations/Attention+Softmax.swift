@@ -51,6 +51,16 @@ struct MaskDefinition: OperationDefinition {
             state.values[operands.output] = values
         }
     }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let tensor = program.graph.tensors[operands.output]
+        let steps = Double(tensor.type.range.lowerBound) - Double(tensor.encoding.zeroPoint)
+        var values = state.values[operands.input]
+        for (start, visible) in state.scoreRows(values.count) {
+            for column in visible..<state.context { values[start + column] = steps * Double(tensor.encoding.scale) }
+        }
+        state.values[operands.output] = values
+    }
 }
 
 /// Probabilities in steps of 1/65,535.
@@ -81,6 +91,21 @@ struct SoftmaxDefinition: OperationDefinition {
             }
             state.values[operands.output] = result
         }
+    }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let scores = state.values[operands.input]
+        var result: [Double] = []
+        result.reserveCapacity(scores.count)
+        for (start, visible) in state.scoreRows(scores.count) {
+            let row = scores[start..<start + visible]
+            let maximum = row.max() ?? 0
+            let exponentials = row.map { RealArithmetic.exponential($0 - maximum) }
+            let sum = exponentials.reduce(0, +)
+            result += exponentials.map { $0 / sum }
+            result += repeatElement(0, count: state.context - visible)
+        }
+        state.values[operands.output] = result
     }
 
     /// One row of visible scores: 30-bit exponentials, their exact sum, one normalised reciprocal.

@@ -142,6 +142,30 @@ extension Operation.Matmul: OperationDefinition {
             }
         }
     }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (x, layout) = (state.values[input], program.graph.caches[cache])
+        switch form {
+        case .queryKey:
+            let (size, columns, tokens) = (layout.headDimension, state.caches[cache], state.tokens.count)
+            let heads = x.count / tokens / size
+            var scores: [Double] = []
+            scores.reserveCapacity(heads * tokens * state.context)
+            for head in 0..<heads {
+                let place = layout.sharedHead(head, of: heads) * size
+                for token in 0..<tokens {
+                    let query = (token * heads + head) * size
+                    for column in 0..<state.context {
+                        let key = column * layout.columnWidth + place
+                        scores.append(
+                            RealArithmetic.dot(x, at: query, columns, at: key, count: size) * Double(factor))
+                    }
+                }
+            }
+            state.values[output] = scores
+        case .weightedValues: state.values[output] = state.averaged(cache, layout, weights: x)
+        }
+    }
 }
 
 extension Operation.Matmul.Form {
@@ -214,6 +238,26 @@ extension ReferenceState {
                 }
                 let place = (token * heads + head) * size
                 result.replaceSubrange(place..<place + size, with: values)
+            }
+        }
+        return result
+    }
+}
+
+extension ExactState {
+    /// Σ_columns weight·v: weights `[heads, tokens, context]` to `[tokens, heads · d]`.
+    func averaged(_ cache: Int, _ layout: CacheState, weights: [Double]) -> [Double] {
+        let (columns, size, tokens) = (caches[cache], layout.headDimension, self.tokens.count)
+        let heads = weights.count / tokens / context
+        var result = [Double](repeating: 0, count: tokens * heads * size)
+        for head in 0..<heads {
+            let place = layout.sharedHead(head, of: heads) * size
+            for token in 0..<tokens {
+                let (row, output) = ((head * tokens + token) * context, (token * heads + head) * size)
+                for column in 0..<context where weights[row + column] != 0 {
+                    let (weight, value) = (weights[row + column], column * layout.columnWidth + place)
+                    for index in 0..<size { result[output + index] += weight * columns[value + index] }
+                }
             }
         }
         return result

@@ -49,4 +49,26 @@ extension Operation.CacheAppend: OperationDefinition {
     func prepare(_ program: IntegerProgram, name: String) throws(DyadError) -> ReferenceState.Step {
         return { [self] state in state.caches[cache] += state.values[input].lazy.map { UInt8(truncatingIfNeeded: $0) } }
     }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        state.caches[cache] += state.values[input]
+    }
+}
+
+extension IntegerProgram {
+    /// What a cache begins with: the rows of the constant prefix, `[columns, heads, size]`.
+    func prefixRows(of cache: CacheState) throws(DyadError) -> [UInt8] {
+        guard let name = cache.prefix else { return [] }
+        let (heads, columns, size) = (cache.keyValueHeads, graph.prefixTokens.count, cache.headDimension)
+        var rows: [UInt8] = []
+        try data(of: name).withUnsafeBytes { bytes in  // stored as [heads, columns, size]
+            for column in 0..<columns {
+                for head in 0..<heads {
+                    let start = (head * columns + column) * size
+                    rows += bytes[start..<start + size]
+                }
+            }
+        }
+        return rows
+    }
 }

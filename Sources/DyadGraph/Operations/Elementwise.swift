@@ -78,6 +78,10 @@ struct MultiplyDefinition: OperationDefinition {
             }
         }
     }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        state.values[operands.output] = zip(state.values[operands.left], state.values[operands.right]).map { $0 * $1 }
+    }
 }
 
 /// Two rescales with one shift and one rounding.
@@ -106,6 +110,10 @@ struct AddDefinition: OperationDefinition {
                 return y.stored((sum &+ (1 &<< (shift &- 1))) &>> shift)
             }
         }
+    }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        state.values[operands.output] = zip(state.values[operands.left], state.values[operands.right]).map { $0 + $1 }
     }
 }
 
@@ -144,6 +152,10 @@ extension Operation.Requantize: OperationDefinition {
         return { [self] state in
             state.values[output] = state.values[input].map { y.stored(multiplier.rescale(Int64($0) &- zero)) }
         }
+    }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        state.values[output] = state.values[input].map { $0 * Double(factor) }
     }
 }
 

@@ -67,6 +67,15 @@ extension Operation.Embed: OperationDefinition {
             }
         }
     }
+
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (weights, scales) = (try program.weights(of: weight), try program.floats(of: scales))
+        let hidden = weights.count / scales.count
+        state.values[output] = state.tokens.flatMap { token in
+            let row = Int(token)
+            return weights[row * hidden..<(row + 1) * hidden].map { Double($0) * Double(scales[row]) }
+        }
+    }
 }
 
 extension IntegerProgram {

@@ -101,4 +101,28 @@ extension Operation.Hadamard: OperationDefinition {
             state.values[output] = result
         }
     }
+    /// By blocks, both factors of the matrix entry by entry: sums over Sylvester's signs, then over the base's.
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (x, order) = (state.values[input], base.count)
+        let signs = base.map { row in row.utf8.map { $0 == UInt8(ascii: "+") ? 1.0 : -1.0 } }
+        var (inner, result) = ([Double](repeating: 0, count: x.count), [Double](repeating: 0, count: x.count))
+        for start in stride(from: 0, to: x.count, by: power) {
+            for column in 0..<power {
+                var sum = 0.0
+                for row in 0..<power {
+                    sum += (row & column).nonzeroBitCount & 1 == 0 ? x[start + row] : -x[start + row]
+                }
+                inner[start + column] = sum
+            }
+        }
+        for start in stride(from: 0, to: x.count, by: order * power) {
+            for (row, rowSigns) in signs.enumerated() {
+                for (column, sign) in rowSigns.enumerated() {
+                    let (from, to) = (start + row * power, start + column * power)
+                    for index in 0..<power { result[to + index] += sign * inner[from + index] }
+                }
+            }
+        }
+        state.values[output] = result
+    }
 }

@@ -134,4 +134,21 @@ struct LinearDefinition: OperationDefinition {
             }
         }
     }
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (weights, scales) = (try program.weights(of: operands.weight), try program.floats(of: operands.scales))
+        let bias = try operands.bias.map { (name) throws(DyadError) in try program.elements(of: name, as: Int32.self) }
+        let step = Double(program.graph.tensors[operands.input].encoding.scale)
+        let x = state.values[operands.input]
+        let (outputs, inputs) = (scales.count, weights.count / scales.count)
+        var result = [Double](repeating: 0, count: x.count / inputs * outputs)
+        for channel in 0..<outputs {
+            let weight = weights[channel * inputs..<(channel + 1) * inputs].map { Double($0) }
+            let (offset, scale) = (step * Double(bias?[channel] ?? 0), Double(scales[channel]))
+            for row in 0..<x.count / inputs {
+                let sum = RealArithmetic.dot(x, at: row * inputs, weight, at: 0, count: inputs)
+                result[row * outputs + channel] = (sum + offset) * scale
+            }
+        }
+        state.values[operands.output] = result
+    }
 }

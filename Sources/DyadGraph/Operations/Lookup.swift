@@ -77,9 +77,25 @@ extension Operation.Lookup: OperationDefinition {
         let table = try program.table(self)
         return { [self] state in state.values[output] = state.values[input].map { table[Int($0)] } }
     }
+
+    /// The function itself: a wrong entry of the table is an error.
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        state.values[output] = state.values[input].map(function.value)
+    }
 }
 
 extension Operation.Function {
+    /// The function in double precision.
+    public func value(_ x: Double) -> Double {
+        switch self {
+        case .silu: x / (1 + RealArithmetic.exponential(-x))
+        case .gelu: 0.5 * x * (1 + RealArithmetic.errorFunction(x / Double(2).squareRoot()))
+        case .geluTanh:
+            0.5 * x * (1 + RealArithmetic.hyperbolicTangent((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        case .relu: max(x, 0)
+        }
+    }
+
     fileprivate init(_ json: JSONField) throws(DyadError) {
         let name = try json.string()
         guard let function = Self(name: name) else {

@@ -136,4 +136,26 @@ struct NormalizationDefinition: OperationDefinition {
             result.append(output.stored((y &+ (1 &<< (shift &- 1))) &>> shift))
         }
     }
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let (o, x) = (operands, state.values[operands.input])
+        var gains = [Float](repeating: 1, count: o.size)
+        if let gain = o.gain { gains = try program.floats(of: gain) }
+        let biases = try o.bias.map { (bias) throws(DyadError) in try program.floats(of: bias) }
+        // The smallest epsilon that the integers can express: 2⁻¹⁶ of the input's squared step.
+        let step = Double(program.graph.tensors[o.input].encoding.scale)
+        let epsilon = max(Double(o.epsilon), step * step / 65536)
+        var result: [Double] = []
+        result.reserveCapacity(x.count)
+        for start in stride(from: 0, to: x.count, by: o.size) {
+            let run = x[start..<start + o.size]
+            let mean = isLayerNorm ? run.reduce(0, +) / Double(o.size) : 0
+            let variance = run.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(o.size)
+            let root = (variance + epsilon).squareRoot()
+            for channel in 0..<o.size {
+                let bias = Double(biases?[channel] ?? 0)
+                result.append((x[start + channel] - mean) / root * Double(gains[channel]) + bias)
+            }
+        }
+        state.values[o.output] = result
+    }
 }

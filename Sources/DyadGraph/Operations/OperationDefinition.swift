@@ -22,6 +22,8 @@ protocol OperationDefinition {
 
     /// The integer meaning, constants unpacked and multipliers derived.
     func prepare(_ program: IntegerProgram, name: String) throws(DyadError) -> ReferenceState.Step
+    /// The exact meaning: sets the outputs from the inputs in real numbers, with nothing rounded or clamped.
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError)
 }
 
 extension OperationDefinition {

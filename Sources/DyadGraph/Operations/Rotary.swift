@@ -108,6 +108,21 @@ extension Operation.Rotary: OperationDefinition {
             state.values[output] = result
         }
     }
+
+    /// By the angles whose cosines and sines the tables hold: that these are the angles meant is lowering's business.
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        let cosine = try program.elements(of: cosine, as: Int16.self)
+        let sine = try program.elements(of: sine, as: Int16.self)
+        let x = state.values[input]
+        let (width, half) = (x.count / state.tokens.count, rotated / 2)
+        state.values[output] = x.indices.map { index in
+            let channel = index % width % headDimension
+            guard channel < rotated else { return x[index] }
+            let row = (state.position + index / width) * half + channel % half
+            let (c, s) = (Double(cosine[row]) / 16384, Double(sine[row]) / 16384)
+            return channel < half ? x[index] * c - x[index + half] * s : x[index] * c + x[index - half] * s
+        }
+    }
 }
 
 extension IntegerGraph {

@@ -63,16 +63,17 @@ extension Operation.Concatenate: OperationDefinition {
     // MARK: Meaning
 
     func prepare(_ program: IntegerProgram, name: String) throws(DyadError) -> ReferenceState.Step {
-        return { [self] state in
-            state.values[output] = joined(inputs.map { state.values[$0] }, rows: state.tokens.count)
-        }
+        return { [self] state in join(state) }
     }
 
-    private func joined<Value>(_ parts: [[Value]], rows: Int) -> [Value] {
-        (0..<rows).flatMap { row in
-            parts.flatMap { part in
-                let width = part.count / rows
-                return part[row * width..<(row + 1) * width]
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) { join(state) }
+
+    private func join<Value, CacheValue>(_ state: ExecutionState<Value, CacheValue>) {
+        let rows = state.tokens.count
+        state.values[output] = (0..<rows).flatMap { row in
+            inputs.flatMap { input in
+                let width = state.values[input].count / rows
+                return state.values[input][row * width..<(row + 1) * width]
             }
         }
     }
@@ -105,13 +106,18 @@ extension Operation.Slice: OperationDefinition {
 
     func prepare(_ program: IntegerProgram, name: String) throws(DyadError) -> ReferenceState.Step {
         let count = program.graph.tensors[output].width
-        return { [self] state in
-            state.values[output] = cut(state.values[input], rows: state.tokens.count, count: count)
-        }
+        return { [self] state in cut(state, count: count) }
     }
 
-    private func cut<Value>(_ values: [Value], rows: Int, count: Int) -> [Value] {
-        let width = values.count / max(rows, 1)
-        return (0..<rows).flatMap { row in values[row * width + start..<row * width + start + count] }
+    func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
+        cut(state, count: program.graph.tensors[output].width)
+    }
+
+    private func cut<Value, CacheValue>(_ state: ExecutionState<Value, CacheValue>, count: Int) {
+        let rows = state.tokens.count
+        let width = state.values[input].count / rows
+        state.values[output] = (0..<rows).flatMap { row in
+            state.values[input][row * width + start..<row * width + start + count]
+        }
     }
 }

@@ -19,7 +19,7 @@ public final class ReferenceInterpreter {
 
     private let state = ReferenceState()
     private var steps: [ReferenceState.Step] = []
-    /// The tensors that nobody reads after step i.
+    /// By step.
     private var dead: [[TensorID]] = []
     /// By cache.
     private var prefixRows: [[UInt8]] = []
@@ -34,13 +34,8 @@ public final class ReferenceInterpreter {
         for operation in program.graph.operations {
             steps.append(try operation.kind.definition.prepare(program, name: operation.name))
         }
-        var lastUse = program.graph.tensors.map { _ in 0 }
-        for (index, operation) in program.graph.operations.enumerated() {
-            for tensor in operation.kind.inputs + operation.kind.outputs { lastUse[tensor] = index }
-        }
-        dead = program.graph.operations.map { _ in [] }
-        for (tensor, index) in lastUse.enumerated() { dead[index].append(tensor) }
-        for cache in program.graph.caches { prefixRows.append(try Self.rows(before: cache, of: program)) }
+        dead = program.graph.deadTensors
+        for cache in program.graph.caches { prefixRows.append(try program.prefixRows(of: cache)) }
         reset()
     }
 
@@ -50,22 +45,6 @@ public final class ReferenceInterpreter {
         state.position = graph.prefixTokens.count
         state.values = graph.tensors.map { _ in [] }
         state.caches = prefixRows
-    }
-
-    /// What a cache begins with: the rows of the constant prefix, `[columns, heads, size]`.
-    private static func rows(before cache: CacheState, of program: IntegerProgram) throws(DyadError) -> [UInt8] {
-        guard let name = cache.prefix else { return [] }
-        let (heads, columns, size) = (cache.keyValueHeads, program.graph.prefixTokens.count, cache.headDimension)
-        var rows: [UInt8] = []
-        try program.data(of: name).withUnsafeBytes { bytes in  // stored as [heads, columns, size]
-            for column in 0..<columns {
-                for head in 0..<heads {
-                    let start = (head * columns + column) * size
-                    rows += bytes[start..<start + size]
-                }
-            }
-        }
-        return rows
     }
 
     /// Runs the next tokens of the sequence.
@@ -80,17 +59,7 @@ public final class ReferenceInterpreter {
         tokens: [Int32], logits: LogitRows = .all, observe: ((TensorID, [Int32]) -> Void)? = nil
     ) throws(DyadError) -> [Int32] {
         let graph = program.graph
-        for token in tokens where token < 0 || token >= graph.vocabularySize {
-            throw DyadError(
-                .mismatch, subject: "token ids", found: "the id \(token)", expected: "0 ..< \(graph.vocabularySize)",
-                remedy: "Tokenise the text with this model's own tokenizer.")
-        }
-        guard tokens.count <= remainingContext else {
-            throw DyadError(
-                .failed, subject: "context", found: "\(tokens.count) tokens at position \(position)",
-                expected: "at most \(remainingContext) more (the program holds \(graph.maximumContext))",
-                remedy: "Shorten the prompt, start a new session, or quantise with a larger context.")
-        }
+        try graph.checkTokens(tokens, position: position)
         guard !tokens.isEmpty else { return [] }
         (state.tokens, state.rows) = (tokens, logits)
         var result: [Int32] = []
