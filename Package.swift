@@ -116,7 +116,8 @@ let package = Package(
         .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
+                "DyadTestSupport", "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph",
+                "DyadTokenizer",
                 "DyadFormats",
             ]),
         .testTarget(
