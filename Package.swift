@@ -117,8 +117,7 @@ let package = Package(
             name: "DyadQuantizationTests",
             dependencies: [
                 "DyadTestSupport", "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph",
-                "DyadTokenizer",
-                "DyadFormats",
+                "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
             name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],
