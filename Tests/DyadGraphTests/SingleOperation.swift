@@ -33,6 +33,7 @@ struct SingleOperation {
         try kind.definition.prepare(program, name: "test")(state)
         return kind.outputs.map { state.values[$0] }
     }
+
     /// The real numbers of its outputs, in order, for the same.
     func exact(_ values: [[Int32]], tokens: Int = 1, position: Int = 0) throws -> [[Double]] {
         let state = ExactState()

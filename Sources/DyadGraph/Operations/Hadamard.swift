@@ -101,6 +101,7 @@ extension Operation.Hadamard: OperationDefinition {
             state.values[output] = result
         }
     }
+
     /// By blocks, both factors of the matrix entry by entry: sums over Sylvester's signs, then over the base's.
     func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
         let (x, order) = (state.values[input], base.count)

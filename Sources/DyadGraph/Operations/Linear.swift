@@ -134,6 +134,7 @@ struct LinearDefinition: OperationDefinition {
             }
         }
     }
+
     func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
         let (weights, scales) = (try program.weights(of: operands.weight), try program.floats(of: operands.scales))
         let bias = try operands.bias.map { (name) throws(DyadError) in try program.elements(of: name, as: Int32.self) }

@@ -136,6 +136,7 @@ struct NormalizationDefinition: OperationDefinition {
             result.append(output.stored((y &+ (1 &<< (shift &- 1))) &>> shift))
         }
     }
+
     func evaluate(_ program: IntegerProgram, _ state: ExactState) throws(DyadError) {
         let (o, x) = (operands, state.values[operands.input])
         var gains = [Float](repeating: 1, count: o.size)
