@@ -39,7 +39,7 @@ public struct Operation: Equatable, Sendable {
 }
 
 extension Operation.Kind {
-    /// What the graph knows of this kind. Nothing else in this module asks which kind an operation is.
+    /// What the graph knows of this kind: the module's one switch over all kinds but for their names in a file.
     var definition: any OperationDefinition {
         switch self {
         case .embed(let o): o
