@@ -116,8 +116,8 @@ let package = Package(
         .testTarget(
             name: "DyadQuantizationTests",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadTokenizer",
-                "DyadFormats",
+                "DyadTestSupport", "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadGraph",
+                "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(
             name: "DyadCommandTests", dependencies: ["dyad", "DyadTensor", "DyadGraph", "DyadFormats"],

@@ -1,6 +1,5 @@
 import DyadFormats
 import DyadGraph
-import DyadQuantization
 import DyadRuntime
 
 /// `dyad verify`: every tensor of two executions of the same program, side by side.
@@ -9,7 +8,8 @@ public struct Verification {
     public enum Opponent: String, CaseIterable, Sendable {
         /// The reference interpreter: every integer must be equal.
         case reference
-        /// Exact real arithmetic, operation by operation, on the program's own integers.
+        /// Exact real arithmetic, operation by operation, on the program's own integers: no difference may exceed
+        /// ``Verification/exactBudget``.
         case exact
     }
 
@@ -26,6 +26,9 @@ public struct Verification {
         /// Share of values at most one step away.
         public var withinOneStep: Double
     }
+
+    /// Steps that an operation may be away from exact arithmetic on its own integers (Numerics, “Operations”).
+    public static let exactBudget = 1.0
 
     /// One way in which `generate` runs a program, without anyone watching between operations that run as one.
     public struct Path: Sendable {
@@ -70,20 +73,13 @@ public struct Verification {
         case .exact:
             try checkMemory(program, tokens.count)
             let integers = try referenceTensors(program, tokens)
-            let errors = try SimulatedProgram(program).compare(tokens: tokens, integers: integers)
-            let counts = Dictionary(
-                program.graph.tensors.enumerated().map { ($1.name, integers[$0]?.count ?? 0) }, uniquingKeysWith: { $1 }
-            )
-            let rows = errors.map { error in
-                Row(
-                    tensor: error.tensor, values: counts[error.tensor] ?? 0, maximumSteps: error.maximumSteps,
-                    meanSteps: error.meanSteps, withinOneStep: error.withinOneStep)
-            }
+            let differences = try ExactEvaluator(program).compare(tokens: tokens, integers: integers)
+            let rows = differences.map { Row(tensor: program.graph.tensors[$0.tensor].name, $0.difference) }
             return Verification(rows: rows, tokens: tokens.count, opponent: opponent)
         }
     }
 
-    /// Exact arithmetic holds every tensor, as 32-bit integers and as floats.
+    /// Every tensor's integers are held, and in float64 what one operation reads and writes.
     private static func checkMemory(_ program: IntegerProgram, _ tokens: Int) throws(DyadError) {
         let columns = tokens + program.graph.prefixTokens.count
         let bytes = 8 * program.graph.elementCount(tokens: tokens, columns: columns)
@@ -127,6 +123,12 @@ public struct Verification {
 }
 
 extension Verification.Row {
+    fileprivate init(tensor: String, _ difference: StepDifference) {
+        self.init(
+            tensor: tensor, values: difference.values, maximumSteps: difference.maximum, meanSteps: difference.mean,
+            withinOneStep: difference.withinOneStep)
+    }
+
     fileprivate func json() -> JSONValue {
         .object(
             JSONObject([

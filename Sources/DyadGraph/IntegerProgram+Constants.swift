@@ -77,24 +77,4 @@ extension IntegerProgram {
     ///
     /// - Throws: as ``elements(of:as:)``.
     public func data(of name: String) throws(DyadError) -> ConstantData { try checkedData(of: name) }
-
-    /// All rows of an embedding as the program computes them, `[vocabulary, width]` in the output's u16, for machines that look
-    /// up rows of a table instead of multiplying.
-    ///
-    /// - Throws: as ``elements(of:as:)``.
-    /// - Cost: two bytes an element.
-    public func embeddingTable(_ embed: Operation.Embed, name: String) throws(DyadError) -> ConstantData {
-        let output = graph.tensors[embed.output]
-        let (weights, multipliers) = (try weights(of: embed.weight), try embedMultipliers(embed, name: name))
-        let width = weights.count / multipliers.count
-        let table = [UInt16](unsafeUninitializedCapacity: weights.count) { table, filled in
-            for (row, multiplier) in multipliers.enumerated() {
-                for index in row * width..<(row + 1) * width {
-                    table[index] = UInt16(truncatingIfNeeded: output.stored(multiplier.rescale(Int64(weights[index]))))
-                }
-            }
-            filled = weights.count
-        }
-        return ConstantData(table.withUnsafeBytes(Array.init))
-    }
 }

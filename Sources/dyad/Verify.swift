@@ -13,7 +13,7 @@ struct Verify: ParsableCommand {
             reference: the runtime against the reference interpreter, with every tensor watched and as generate runs it, in \
             chunks and in single steps; every integer must be equal, or the exit code is 1.
             exact: every operation against real arithmetic on its own integer inputs; differences are reported in steps \
-            of the output's encoding.
+            of the output's encoding, and one above 1 step makes the exit code 1.
             onnxruntime, qnn-sm8650, qnn-sm8750, litert: the exported program in the vendor's library (Python packages; scripts/npu). Each \
             part is given the integer graph's own tensors; with --text, the whole program is run too.
             """)
@@ -102,7 +102,14 @@ struct Verify: ParsableCommand {
             try Terminal.print(
                 "\(result.rows.count) tensors, \(ids.count) tokens: largest difference \(result.maximumSteps) steps")
         }
-        if opponent == .reference, result.maximumSteps > 0 {
+        try check(result)
+    }
+
+    /// Throws where `result` has a difference that `opponent` does not allow.
+    private func check(_ result: Verification) throws(DyadError) {
+        switch result.opponent {
+        case .reference:
+            guard result.maximumSteps > 0 else { return }
             let wrong = result.rows.first { $0.maximumSteps > 0 }?.tensor ?? ""
             let path = result.paths.first { $0.difference != nil }
             throw DyadError(
@@ -110,6 +117,13 @@ struct Verify: ParsableCommand {
                 found: "integers that differ from the reference\(path.map { ", in \($0.name)" } ?? "")",
                 expected: "equal integers",
                 remedy: "This is a defect of Dyad: report it with the file and this machine's CPU.")
+        case .exact:
+            guard let wrong = result.rows.first(where: { $0.maximumSteps > Verification.exactBudget }) else { return }
+            throw DyadError(
+                .failed, file: program, subject: wrong.tensor,
+                found: "integers up to \(wrong.maximumSteps) steps from exact arithmetic",
+                expected: "at most \(Verification.exactBudget)",
+                remedy: "The file is damaged or was made by another tool: quantise the model again.")
         }
     }
 

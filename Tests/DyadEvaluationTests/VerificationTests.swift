@@ -1,7 +1,6 @@
 import CDyadKernels
 import DyadFormats
 import DyadGraph
-import DyadQuantization
 import DyadTestSupport
 import Testing
 
@@ -121,29 +120,25 @@ import Testing
 
     // MARK: Exact arithmetic
 
-    /// Two linears share integers and not scales.
-    @Test func aWeightThatTwoLinearsShareHasTheScalesOfEach() throws {
+    /// Reference and runtime read the same table, and are equal however wrong it is.
+    @Test func aWrongTableIsFound() throws {
         var program = Self.program
-        func place(_ name: String) throws -> Int {
-            try #require(program.graph.operations.firstIndex { $0.name == "layers.0.mlp.\(name)" })
+        let lookups = program.graph.operations.compactMap { operation -> Operation.Lookup? in
+            if case .lookup(let lookup) = operation.kind { lookup } else { nil }
         }
-        guard case .linear(let gate) = program.graph.operations[try place("gate_proj")].kind,
-            case .linear(var up) = program.graph.operations[try place("up_proj")].kind
-        else {
-            Issue.record("no such linears")
-            return
-        }
-        up.weight = gate.weight
-        program.graph.operations[try place("up_proj")].kind = .linear(up)
-        #expect(up.scales != gate.scales)
-        let result = try Verification.run(program, tokens: Self.tokens(12), against: .exact)
-        for name in ["gate_proj", "up_proj"] {
-            let row = try #require(result.rows.first { $0.tensor == "layers.0.mlp.\(name).output" })
-            #expect(row.maximumSteps < 1, "\(name): \(row.maximumSteps)")
-        }
+        let lookup = try #require(lookups.first)
+        let table = try program.elements(of: lookup.table, as: UInt8.self)
+        program.constants[lookup.table] = .memory(ConstantData(table.map { $0 < 128 ? $0 + 2 : $0 - 2 }))
+        let reference = try Verification.run(program, tokens: Self.tokens(12), against: .reference)
+        #expect(reference.maximumSteps == 0)
+        let exact = try Verification.run(program, tokens: Self.tokens(12), against: .exact)
+        let wrong = exact.rows.filter { $0.maximumSteps > Verification.exactBudget }.map(\.tensor)
+        #expect(wrong == [program.graph.tensors[lookup.output].name])
+        let right = try Verification.run(Self.program, tokens: Self.tokens(12), against: .exact)
+        #expect(right.rows.count == Self.program.graph.tensors.count)
+        #expect(right.maximumSteps <= Verification.exactBudget)
     }
 
-    /// The simulator applies it as two small ones.
     @Test func aLargeHadamardMatrixIsExact() throws {
         var shape = Self.shape
         (shape.layers, shape.hidden, shape.intermediate) = (1, 8, 3 << 12)

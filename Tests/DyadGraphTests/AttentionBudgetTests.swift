@@ -14,12 +14,31 @@ struct AttentionBudgetTests {
         }
     }
 
-    private func multiplier(scale: Float) throws -> DyadicMultiplier {
-        let tensor = GraphTensor(
-            name: "scores", shape: [.fixed(1), .tokens, .context], type: .u16,
-            encoding: Encoding(scale: scale, zeroPoint: 32768))
-        return try IntegerGraph(vocabularySize: 1, maximumContext: 8192, tensors: [tensor])
-            .exponentMultiplier(ofScores: 0, name: "softmax")
+    /// `[1, tokens, context]`.
+    private func tensor(_ name: String, _ type: IntegerType, _ scale: Float, zero: Int32 = 0) -> GraphTensor {
+        GraphTensor(
+            name: name, shape: [.fixed(1), .tokens, .context], type: type,
+            encoding: Encoding(scale: scale, zeroPoint: zero))
+    }
+
+    private func softmax(scale: Float) -> SingleOperation {
+        SingleOperation(
+            .softmax(.init(input: 0, output: 1)),
+            [tensor("scores", .u16, scale, zero: 32768), tensor("probabilities", .u16, 1 / 65535)])
+    }
+
+    /// One row, of which the token sees everything.
+    private func row(_ scores: [Int32], _ softmax: SingleOperation) throws -> [Int32] {
+        try softmax.integers([scores], position: scores.count - 1)[0]
+    }
+
+    private func exponential(scale: Float, _ type: IntegerType, prefix: Int) -> SingleOperation {
+        let unit = 1 / Float(type.range.upperBound)
+        let operands = Operation.Exponential(input: 0, output: 1, prefixWeights: prefix == 0 ? nil : 2)
+        return SingleOperation(
+            .exponential(operands),
+            [tensor("scores", .u16, scale, zero: 32768), tensor("e", type, unit), tensor("w", .u32, unit)],
+            prefix: prefix)
     }
 
     /// Rounding each of C probabilities to u16 costs mass by itself: measured with float64 softmax on N(0, 2²), 0.014 % at
@@ -30,17 +49,15 @@ struct AttentionBudgetTests {
     func rowMass(length: Int) throws {
         var generator = SeededGenerator(seed: 3)
         let scale: Float = 20.0 / 32768
-        let multiplier = try multiplier(scale: scale)
+        let softmax = softmax(scale: scale)
         var (error, ideal) = (0.0, 0.0)
         for _ in 0..<16 {
             let row = scores(length, scale: scale, &generator)
-            let probabilities = ReferenceOperations.softmaxRow(row[...], multiplier)
-            let exponentials = row.map { exp(Double(scale) * Double($0 - 65535)) }
-            let sum = exponentials.reduce(0, +)
-            let exact = exponentials.map { $0 / sum * 65535 }
+            let probabilities = try self.row(row, softmax)
+            let exact = try softmax.exact([row], position: length - 1)[0].map { $0 * 65535 }
             error += abs(Double(probabilities.reduce(0) { $0 + Int($1) }) / 65535 - 1) / 16
             ideal += abs(exact.reduce(0) { $0 + $1.rounded() } / 65535 - 1) / 16
-            #expect(worstDifference(probabilities, exact, .u16) <= oneRounding)
+            #expect(try softmax.worst([row], position: length - 1) <= oneRounding)
         }
         #expect(error <= (length == 2048 ? 0.001 : 0.0017))
         #expect(abs(error - ideal) < 1e-5)
@@ -48,42 +65,35 @@ struct AttentionBudgetTests {
 
     @Test("softmax at extremes: one column, equal scores, one winner, the widest range")
     func softmaxExtremes() throws {
-        let multiplier = try multiplier(scale: 20.0 / 32768)
-        #expect(ReferenceOperations.softmaxRow([7], multiplier) == [65535])
-        #expect(ReferenceOperations.softmaxRow([9, 9, 9], multiplier) == [21845, 21845, 21845])
-        #expect(ReferenceOperations.softmaxRow([65535, 0], multiplier) == [65535, 0])
-        let coarse = try self.multiplier(scale: 20)
-        #expect(ReferenceOperations.softmaxRow([0, 65535, 65534], coarse) == [0, 65535, 0])
+        let softmax = softmax(scale: 20.0 / 32768)
+        #expect(try row([7], softmax) == [65535])
+        #expect(try row([9, 9, 9], softmax) == [21845, 21845, 21845])
+        #expect(try row([65535, 0], softmax) == [65535, 0])
+        let coarse = self.softmax(scale: 20)
+        #expect(try row([0, 65535, 65534], coarse) == [0, 65535, 0])
         // The worst case for the mass: 1/131072 of it is 0.499996 steps, which rounds to nothing.
-        let equal = ReferenceOperations.softmaxRow([Int32](repeating: 40000, count: 131_072)[...], multiplier)
+        let equal = try row([Int32](repeating: 40000, count: 131_072), softmax)
         #expect(equal.allSatisfy { $0 == 0 })
     }
 
     @Test("exponentials of every score difference are within one step", arguments: [IntegerType.u8, .u16])
     func exponentials(type: IntegerType) throws {
         let scale: Float = 14.0 / 32768
-        let output = GraphTensor(
-            name: "e", shape: [.fixed(1), .tokens, .context], type: type,
-            encoding: Encoding(scale: 1 / Float(type.range.upperBound), zeroPoint: 0))
         // One row of which the last column is the maximum.
         let row = (0..<65536).map(Int32.init)
-        let (stored, weights) = ReferenceOperations.exponential(
-            row, tokens: 1, position: 65535, prefix: 0, try multiplier(scale: scale), to: output)
-        let exact = row.map { exp(Double(scale) * Double($0 - 65535)) * Double(type.range.upperBound) }
-        #expect(weights.isEmpty)
-        #expect(worstDifference(stored, exact, type) <= oneRounding)
+        let exponential = exponential(scale: scale, type, prefix: 0)
+        #expect(try exponential.worst([row], position: 65535) <= oneRounding)
     }
 
     @Test("prefix columns above the maximum weigh more than one unit, and saturate at 2³² − 1")
     func prefixWeights() throws {
         let scale: Float = 14.0 / 32768
-        let output = GraphTensor(
-            name: "e", shape: [.fixed(1), .tokens, .context], type: .u16,
-            encoding: Encoding(scale: 1 / 65535, zeroPoint: 0))
         // Two prefix columns, then three tokens' columns of which the last two are not visible for token 0.
         let row: [Int32] = [50000, 65535, 30000, 65535, 65535]
-        let (stored, weights) = ReferenceOperations.exponential(
-            row + row + row, tokens: 3, position: 2, prefix: 2, try multiplier(scale: scale), to: output)
+        let exponential = exponential(scale: scale, .u16, prefix: 2)
+        let outputs = try exponential.integers([row + row + row], tokens: 3, position: 2)
+        let (stored, weights) = (outputs[0], outputs[1])
+        #expect(try exponential.worst([row + row + row], tokens: 3, position: 2) <= oneRounding)
         #expect(Array(stored[..<5]) == [0, 0, 65535, 0, 0])
         let expected = exp(Double(scale) * 20000) * 65535
         let weight = Double(UInt32(bitPattern: weights[0]))
@@ -101,31 +111,20 @@ struct AttentionBudgetTests {
         let columns = [UInt8(0), 255, 128, 1].flatMap { [UInt8](repeating: $0, count: size) }
         let query = GraphTensor(
             name: "q", shape: [.tokens, .fixed(size)], type: .u8, encoding: Encoding(scale: 0.027, zeroPoint: 0))
-        let scores = GraphTensor(
-            name: "s", shape: [.fixed(1), .tokens, .context], type: .u16,
-            encoding: Encoding(scale: 0.01, zeroPoint: 32768))
-        let probabilities = GraphTensor(
-            name: "p", shape: scores.shape, type: .u16, encoding: Encoding(scale: 1 / 65535, zeroPoint: 0))
+        let (scores, probabilities) = (tensor("s", .u16, 0.01, zero: 32768), tensor("p", .u16, 1 / 65535))
         let output = GraphTensor(
             name: "y", shape: [.tokens, .fixed(size)], type: .u8, encoding: Encoding(scale: 0.0311, zeroPoint: 127))
-        let graph = IntegerGraph(
-            vocabularySize: 1, maximumContext: 64, tensors: [query, scores, probabilities, output], caches: [cache])
-
         let keys = Operation.Matmul(form: .queryKey, input: 0, cache: 0, factor: 0.125, output: 1)
-        let stored = ReferenceOperations.queryKey(
-            [Int32](repeating: 255, count: size), query, columns, cache, tokens: 1,
-            try graph.matmulMultiplier(keys, name: "scores"), to: scores)
-        let unit = 255 * Double(size) * Double(Float(0.027)) * Double(Float(0.031)) * 0.125 / Double(Float(0.01))
-        #expect(worstDifference(stored, [-128, 127, 0, -127].map { $0 * unit + 32768 }, .u16) <= oneRounding)
+        var product = SingleOperation(.matmul(keys), [query, scores], cache: cache)
+        product.caches = [columns]
+        #expect(try product.worst([[Int32](repeating: 255, count: size)], position: 3) <= oneRounding)
 
-        let values = Operation.Matmul(form: .weightedValues, input: 2, cache: 0, factor: 1, output: 3)
-        let multiplier = try graph.matmulMultiplier(values, name: "values")
-        for (column, value) in [-128.0, 127, 0, -127].enumerated() {
+        let values = Operation.Matmul(form: .weightedValues, input: 0, cache: 0, factor: 1, output: 1)
+        var average = SingleOperation(.matmul(values), [probabilities, output], cache: cache)
+        average.caches = [columns]
+        for column in 0..<4 {
             let row = (0..<4).map { $0 == column ? Int32(65535) : 0 }
-            let attended = ReferenceOperations.weightedValues(
-                row, probabilities, columns, cache, tokens: 1, multiplier, to: output)
-            let exact = value * Double(Float(0.031)) / Double(Float(0.0311)) + 127
-            #expect(worstDifference(attended, [Double](repeating: exact, count: size), .u8) <= oneRounding)
+            #expect(try average.worst([row], position: 3) <= oneRounding)
         }
     }
 
@@ -149,20 +148,17 @@ struct AttentionBudgetTests {
                         name: "y", shape: [.tokens, .fixed(4)], type: .u16,
                         encoding: Encoding(scale: 9e-5, zeroPoint: 32768)),
                 ] {
-                    let graph = IntegerGraph(vocabularySize: 1, maximumContext: 4096, tensors: [y], caches: [cache])
-                    let operands = Operation.LateAttention(exponentials: 0, prefixWeights: 0, cache: 0, output: 0)
-                    let stored = ReferenceOperations.lateAttention(
-                        row, prefixWeights: weights.map { Int32(bitPattern: $0) }, columns, cache, tokens: 1,
-                        prefix: prefix, try graph.lateAttentionMultiplier(operands, name: "late"), to: y)
-                    let all = (0..<context).map { $0 < prefix ? Double(weights[$0]) : Double(row[$0]) }
-                    let mass = all.reduce(0, +)
-                    let exact = (0..<4).map { channel -> Double in
-                        let sum = all.indices.reduce(0) { $0 + all[$1] * (Double(columns[$1 * 4 + channel]) - 128) }
-                        return sum / mass * Double(Float(0.021)) / Double(y.encoding.scale)
-                            + Double(y.encoding.zeroPoint)
-                    }
+                    let operands = Operation.LateAttention(exponentials: 0, prefixWeights: 1, cache: 0, output: 2)
+                    let unit = 1 / Float(top)
+                    var attention = SingleOperation(
+                        .lateAttention(operands),
+                        [tensor("e", top == 255 ? .u8 : .u16, unit), tensor("w", .u32, unit), y], cache: cache,
+                        prefix: prefix)
+                    attention.caches = [columns]
+                    let weights = weights.map { Int32(bitPattern: $0) }
                     #expect(
-                        worstDifference(stored, exact, y.type) <= oneRounding, "\(largest) \(context) \(prefix) \(top)")
+                        try attention.worst([row, weights], position: context - 1) <= oneRounding,
+                        "\(largest) \(context) \(prefix) \(top)")
                 }
             }
         }

@@ -62,6 +62,8 @@ struct HadamardTests {
         for (type, zero) in [(IntegerType.u8, Int32(31)), (.u16, 32768)] {
             let input = GraphTensor(
                 name: "x", shape: [.tokens, .fixed(width)], type: type, encoding: Encoding(scale: 1, zeroPoint: zero))
+            let output = GraphTensor(
+                name: "y", shape: input.shape, type: .i32, encoding: Encoding(scale: 1, zeroPoint: 0))
             let top = Int32(type.range.upperBound)
             let q = (0..<3 * width).map { _ in
                 Bool.random(using: &generator) ? top : Int32.random(in: 0...top, using: &generator)
@@ -72,7 +74,8 @@ struct HadamardTests {
                     $0 + (q[start + $1] - zero) * Int32(matrix[$1][index % block.size])
                 }
             }
-            #expect(ReferenceOperations.hadamard(q, input, operands) == expected)
+            let hadamard = SingleOperation(.hadamard(operands), [input, output])
+            #expect(try hadamard.integers([q], tokens: 3) == [expected])
         }
     }
 }

@@ -7,20 +7,6 @@ import Testing
 /// rounding costs 0.5, and what multipliers and roots add stays below a hundredth).
 let oneRounding = 0.51
 
-/// The largest difference between stored integers and exact values clamped to the type.
-///
-/// A 32-bit value (a prefix weight) may be off by 10⁻⁷ of itself too: 31-bit multipliers, 24-bit exponents.
-func worstDifference(_ stored: [Int32], _ exact: [Double], _ type: IntegerType) -> Double {
-    guard stored.count == exact.count else { return .infinity }
-    let (low, high) = (Double(type.range.lowerBound), Double(type.range.upperBound))
-    return zip(stored, exact).reduce(0) { worst, pair in
-        let integer = type == .u32 ? Double(UInt32(bitPattern: pair.0)) : Double(pair.0)
-        let expected = min(max(pair.1, low), high)
-        let tolerance = type == .u32 || type == .i32 ? 1e-7 * abs(expected) : 0
-        return max(worst, abs(integer - expected) - tolerance)
-    }
-}
-
 @Suite("Operations against float64 on their own stored inputs")
 struct OperationBudgetTests {
     @Test("every operation of random programs is within one rounding", arguments: 0..<32)
@@ -29,32 +15,17 @@ struct OperationBudgetTests {
         let shape = DecoderShape.random(using: &generator)
         let program = shape.program(seed: UInt64(seed))
         let graph = program.graph
-        let reference = try ReferenceInterpreter(program)
-        var caches = graph.caches.indices.map { prefixColumns($0, program) }
+        let (reference, evaluator) = (try ReferenceInterpreter(program), try ExactEvaluator(program))
         for count in [5, 1, 3] {
             let tokens = (0..<count).map { _ in Int32.random(in: 0..<Int32(shape.vocabulary), using: &generator) }
-            var evaluator = FloatEvaluator(program: program, values: [:], tokens: tokens, position: reference.position)
-            _ = try reference.run(tokens: tokens) { id, values in evaluator.values[id] = values }
-            for operation in graph.operations {
-                if case .cacheAppend(let o) = operation.kind { caches[o.cache] += evaluator.real(o.input) }
-                evaluator.caches = caches
-                for (id, exact) in try evaluator.exact(operation) {
-                    let stored = try #require(evaluator.values[id])
-                    let worst = worstDifference(stored, exact, graph.tensors[id].type)
-                    #expect(worst <= oneRounding, "\(operation.name) in \(shape)")
-                }
+            var integers: [TensorID: [Int32]] = [:]
+            _ = try reference.run(tokens: tokens) { integers[$0] = $1 }
+            let differences = try evaluator.compare(tokens: tokens, integers: integers)
+            #expect(differences.map(\.tensor) == graph.operations.flatMap(\.kind.outputs))
+            for (tensor, difference) in differences {
+                #expect(difference.maximum <= oneRounding, "\(graph.tensors[tensor].name) in \(shape)")
+                #expect(difference.values == integers[tensor]?.count)
             }
-        }
-    }
-
-    /// The prefix constant of a cache as `[column, heads · d]` real numbers.
-    private func prefixColumns(_ index: Int, _ program: IntegerProgram) -> [Double] {
-        let cache = program.graph.caches[index]
-        guard let name = cache.prefix, let stored = try? program.elements(of: name, as: UInt8.self) else { return [] }
-        let (heads, columns, size) = (cache.keyValueHeads, program.graph.prefixTokens.count, cache.headDimension)
-        return (0..<columns * heads * size).map { place in
-            let (column, head, channel) = (place / size / heads, place / size % heads, place % size)
-            return Double(cache.encoding.scale) * (Double(stored[(head * columns + column) * size + channel]) - 128)
         }
     }
 
@@ -70,19 +41,6 @@ struct OperationBudgetTests {
             encoding: Encoding(scale: scale, zeroPoint: zero ?? (type == .u8 ? 117 : 32768)))
     }
 
-    /// A graph with nothing but the tensors of one operation, for the derivation of its parameters.
-    private func graph(_ tensors: [GraphTensor]) -> IntegerGraph {
-        IntegerGraph(vocabularySize: 1, maximumContext: 64, tensors: tensors)
-    }
-
-    private func real(_ q: Int32, _ tensor: GraphTensor) -> Double {
-        Double(tensor.encoding.scale) * Double(q - tensor.encoding.zeroPoint)
-    }
-
-    private func steps(_ value: Double, _ tensor: GraphTensor) -> Double {
-        value / Double(tensor.encoding.scale) + Double(tensor.encoding.zeroPoint)
-    }
-
     @Test("multiply and add, all pairs of bytes and pairs of extreme words")
     func pairs() throws {
         let outputs = [tensor(.u8, 0.043, 130), tensor(.u16, 1.7e-4), tensor(.u8, 3.1e-6, 0), tensor(.u8, 41, 255)]
@@ -91,16 +49,10 @@ struct OperationBudgetTests {
             let left = values.flatMap { value in values.map { _ in value } }
             let right = values.flatMap { _ in values }
             for y in outputs {
-                let graph = graph([a, b, y])
                 let operands = Operation.Binary(left: 0, right: 1, output: 2)
-                let product = ReferenceOperations.multiply(
-                    left, a, right, b, try graph.multiplyMultiplier(operands, name: "multiply"), to: y)
-                let products = zip(left, right).map { steps(real($0, a) * real($1, b), y) }
-                #expect(worstDifference(product, products, y.type) <= oneRounding)
-                let sum = ReferenceOperations.add(
-                    left, a, right, b, try graph.addMultipliers(operands, name: "add"), to: y)
-                let sums = zip(left, right).map { steps(real($0, a) + real($1, b), y) }
-                #expect(worstDifference(sum, sums, y.type) <= oneRounding)
+                for kind in [Operation.Kind.multiply(operands), .add(operands)] {
+                    #expect(try SingleOperation(kind, [a, b, y]).worst([left, right]) <= oneRounding)
+                }
             }
         }
     }
@@ -114,10 +66,7 @@ struct OperationBudgetTests {
         ] {
             for y in [tensor(.u8, 0.03), tensor(.u16, 1.1e-4), tensor(.u8, 7e4), tensor(.u16, 60)] {
                 let operands = Operation.Requantize(input: 0, factor: 0.0255, output: 1)
-                let multiplier = try graph([x, y]).requantizeMultiplier(operands, name: "requantize")
-                let stored = ReferenceOperations.requantize(values, x, multiplier, to: y)
-                let exact = values.map { steps(real($0, x) * Double(Float(0.0255)), y) }
-                #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+                #expect(try SingleOperation(.requantize(operands), [x, y]).worst([values]) <= oneRounding)
             }
         }
     }
@@ -133,18 +82,12 @@ struct OperationBudgetTests {
             for y in [tensor(.u8, 0.0412, 90), tensor(.u16, 1.3e-4)] {
                 let operands = Operation.Rotary(
                     input: 0, cosine: "c", sine: "s", headDimension: 2, rotated: 2, output: 1)
-                let multiplier = try graph([x, y]).rotaryMultiplier(operands, name: "rotary")
-                for (position, (cosine, sine)) in half.enumerated() {
-                    // One token whose heads are all the pairs.
-                    let stored = ReferenceOperations.rotary(
-                        pairs, x, operands, half.map(\.0), half.map(\.1), tokens: 1, position: position, multiplier,
-                        to: y)
-                    let (c, s) = (Double(cosine) / 16384, Double(sine) / 16384)
-                    let exact = pairs.indices.map { index -> Double in
-                        let (value, other) = (real(pairs[index], x), real(pairs[index ^ 1], x))
-                        return steps(index % 2 == 0 ? value * c - other * s : value * c + other * s, y)
-                    }
-                    #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+                var rotary = SingleOperation(.rotary(operands), [x, y])
+                rotary.add("c", .i16, [half.count, 1], half.map(\.0))
+                rotary.add("s", .i16, [half.count, 1], half.map(\.1))
+                // One token whose heads are all the pairs.
+                for position in half.indices {
+                    #expect(try rotary.worst([pairs], position: position) <= oneRounding)
                 }
             }
         }
@@ -167,19 +110,21 @@ struct OperationBudgetTests {
             for y in [tensor(.u8, 0.9, 101), tensor(.u16, 0.004)] {
                 let parameters = try LinearParameters(
                     input: x, output: y, weights: weights, scales: scales, bias: bias, subject: "linear")
-                let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
-                let exact = stride(from: 0, to: q.count, by: inputs).flatMap { row in
-                    (0..<outputs).map { channel -> Double in
-                        let sum = (0..<inputs).reduce(Int(bias[channel])) {
-                            $0 + Int(q[row + $1] - zero) * Int(weights[channel * inputs + $1])
-                        }
-                        return steps(Double(sum) * Double(x.encoding.scale) * Double(scales[channel]), y)
-                    }
-                }
-                #expect(worstDifference(stored, exact, y.type) <= oneRounding)
+                #expect(try linear(x, y, weights, scales, bias).worst([q]) <= oneRounding)
                 #expect(parameters.accumulatorBound >= parameters.weightSums[0].magnitude * 128)
             }
         }
+    }
+
+    private func linear(
+        _ x: GraphTensor, _ y: GraphTensor, _ weights: [Int8], _ scales: [Float], _ bias: [Int32]
+    ) -> SingleOperation {
+        let operands = Operation.Linear(input: 0, weight: "w", scales: "s", bias: "b", output: 1)
+        var linear = SingleOperation(.linear(operands), [x, y])
+        linear.add("w", .i8, [scales.count, weights.count / scales.count], weights)
+        linear.add("s", floats: scales)
+        linear.add("b", .i32, [bias.count], bias)
+        return linear
     }
 
     @Test("sums beyond 32 bits are exact", arguments: [257, 4096])
@@ -190,10 +135,7 @@ struct OperationBudgetTests {
             input: x, output: y, weights: weights, scales: [1e-3], bias: [.max], subject: "linear")
         #expect(parameters.accumulatorBound == UInt64(inputs) * 128 * 32768 + UInt64(Int32.max))
         #expect(parameters.weightSums == [-128 * Int64(inputs)])
-        let sum = Double(inputs) * 128 * 32768 + Double(Int32.max)
-        let exact = steps(sum * Double(Float(1e-4)) * Double(Float(1e-3)), y)
-        let stored = ReferenceOperations.linear(q, x, weights, parameters, to: y)
-        #expect(worstDifference(stored, [exact], .u16) <= oneRounding)
+        #expect(try linear(x, y, weights, [1e-3], [.max]).worst([q]) <= oneRounding)
     }
 
     @Test(
@@ -216,26 +158,12 @@ struct OperationBudgetTests {
                 let gains = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * gainSize }
                 let biases = (0..<size).map { _ in Float.random(in: -1...1, using: &generator) * outputScale * 30000 }
                 for bias in [nil, biases] {
-                    let parameters = try NormalizationParameters(
-                        input: x.encoding, output: y.encoding, size: size, gain: gains, bias: bias, epsilon: 1e-5,
-                        subject: "norm")
-                    let stored =
-                        bias == nil
-                        ? ReferenceOperations.rmsNorm(q, x, size: size, parameters, to: y)
-                        : ReferenceOperations.layerNorm(q, x, size: size, parameters, to: y)
-                    let step = Double(scale)
-                    let epsilon = max(Double(Float(1e-5)), step * step / 65536)
-                    let exact = stride(from: 0, to: q.count, by: size).flatMap { start -> [Double] in
-                        let run = q[start..<start + size].map { real($0, x) }
-                        let mean = bias == nil ? 0 : run.reduce(0, +) / Double(size)
-                        let variance = run.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(size)
-                        return run.indices.map {
-                            let normed = (run[$0] - mean) / (variance + epsilon).squareRoot()
-                            return steps(normed * Double(gains[$0]) + Double(bias?[$0] ?? 0), y)
-                        }
-                    }
-                    #expect(
-                        worstDifference(stored, exact, y.type) <= 0.52, "\(type) \(scale) \(gainSize) \(bias != nil)")
+                    let operands = Operation.Normalization(
+                        input: 0, gain: "g", bias: bias == nil ? nil : "b", epsilon: 1e-5, size: size, output: 1)
+                    var norm = SingleOperation(bias == nil ? .rmsNorm(operands) : .layerNorm(operands), [x, y])
+                    norm.add("g", floats: gains)
+                    if let bias { norm.add("b", floats: bias) }
+                    #expect(try norm.worst([q]) <= 0.52, "\(type) \(scale) \(gainSize) \(bias != nil)")
                 }
             }
         }

@@ -56,7 +56,8 @@ extension GraphValidator {
     mutating func checkCost() throws(DyadError) {
         var (work, memory) = (0, 0)
         for operation in graph.operations {
-            let cost = cost(operation.kind)
+            let definition = operation.kind.definition
+            let cost = definition.cost(OperationCost.Basis(graph, outputs: definition.outputs))
             work += cost.work
             memory += cost.memory
         }
@@ -73,50 +74,5 @@ extension GraphValidator {
         DyadError(
             .unsupported, subject: subject, found: found, expected: "at most \(budget) for a file of this size",
             remedy: "The file is damaged or was made by another tool: quantise the model again.")
-    }
-
-    /// Steps: a product of bytes is one, an element eight, a derived multiplier a thousand. Bytes: what the reference keeps.
-    private func cost(_ kind: Operation.Kind) -> (work: Int, memory: Int) {
-        let columns = min(graph.maximumContext, GraphLimits.workColumns)
-        let written = kind.outputs.reduce(0) { $0 + graph.tensors[$1].rowElements(columns: columns) }
-        let (elements, derived) = (8 * written, 1000)
-        switch kind {
-        case .embed:
-            return (elements + derived * graph.vocabularySize, (16 + written) * graph.vocabularySize)
-        case .linear(let o), .logits(let o):
-            let inputs = graph.tensors[o.input].rowElements(columns: columns)
-            return ((inputs + derived) * written, (inputs + 48) * written)
-        case .rmsNorm(let o), .layerNorm(let o): return (elements + derived * o.size, 32 * o.size)
-        case .rotary(let o):
-            let entries = graph.maximumContext * o.rotated
-            return (elements + entries, 2 * entries)
-        case .matmul(let o):
-            switch o.form {
-            case .queryKey: return (elements + graph.tensors[o.input].rowElements(columns: columns) * columns, 0)
-            case .weightedValues: return (elements + written * columns, 0)
-            }
-        case .lateAttention: return (elements + written * columns, 0)
-        case .lookup(let o):
-            let entries = 1 << graph.tensors[o.input].type.bitWidth
-            return (elements + entries / 16, 4 * entries)
-        case .hadamard(let o):
-            let order = o.base.count
-            return (elements + written * (order + 32) + order * order * order / 64, order * order)
-        case .cacheAppend(let o): return (8 * graph.tensors[o.input].rowElements(columns: columns), 0)
-        default: return (elements + derived, 0)
-        }
-    }
-}
-
-extension GraphTensor {
-    /// Elements of one token.
-    fileprivate func rowElements(columns: Int) -> Int {
-        shape.reduce(1) { product, dimension in
-            switch dimension {
-            case .fixed(let extent): product * extent
-            case .tokens: product
-            case .context: product * columns
-            }
-        }
     }
 }

@@ -62,10 +62,11 @@ struct GraphValidator {
         for (index, operation) in graph.operations.enumerated() {
             subject = operation.name
             try checkPlace(index, operation.kind)
-            for input in operation.kind.inputs { try checkRead(input) }
-            for output in operation.kind.outputs { try checkWrite(output) }
-            try checkOperands(operation.kind)
-            for output in operation.kind.outputs { producers[output] = operation }
+            let definition = operation.kind.definition
+            for input in definition.inputs { try checkRead(input) }
+            for output in definition.outputs { try checkWrite(output) }
+            try definition.check(self)
+            for output in definition.outputs { producers[output] = operation }
             if case .cacheAppend(let append) = operation.kind { isAppended[append.cache] = true }
         }
         for (tensor, producer) in zip(graph.tensors, producers) where producer == nil {

@@ -1,6 +1,5 @@
 import DyadCheckpoint
 import DyadGraph
-import Foundation
 
 /// The table of a unary function between two encodings: entry q of the input is the rounded output integer.
 enum ActivationTable {
@@ -27,16 +26,6 @@ extension DecoderConfiguration.Activation {
         case .gelu: .gelu
         case .geluTanh: .geluTanh
         case .relu: .relu
-        }
-    }
-
-    /// The function in double precision.
-    func evaluate(_ x: Double) -> Double {
-        switch self {
-        case .silu: x / (1 + exp(-x))
-        case .gelu: 0.5 * x * (1 + erf(x / Double(2).squareRoot()))
-        case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
-        case .relu: max(x, 0)
         }
     }
 }

@@ -226,7 +226,7 @@ struct Lowering {
         let source = builder.graph.tensors[input]
         let output = try site(SiteKey(.activationOutput, layer: layer), source.shape)
         let bytes = ActivationTable.bytes(
-            function.evaluate, input: source, output: builder.graph.tensors[output])
+            function.tabulated.value, input: source, output: builder.graph.tensors[output])
         let table = builder.constant(
             name + ".act_fn.table", [1 << source.type.bitWidth], builder.graph.tensors[output].type, bytes)
         builder.operation(

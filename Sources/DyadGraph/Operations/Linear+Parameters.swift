@@ -75,30 +75,4 @@ extension IntegerProgram {
             input: graph.tensors[linear.input], output: graph.tensors[linear.output],
             weights: try weights(of: linear.weight), scales: try floats(of: linear.scales), bias: bias, subject: name)
     }
-
-    /// The multiplier of every row of the embedding: s_row/s_y, |w| ≤ 128. The graph must be valid.
-    ///
-    /// - Throws: ``DyadError`` naming the operation.
-    public func embedMultipliers(_ embed: Operation.Embed, name: String) throws(DyadError) -> [DyadicMultiplier] {
-        let output = graph.tensors[embed.output]
-        return try floats(of: embed.scales).map { (scale) throws(DyadError) in
-            try DyadicMultiplier(
-                try ExactRatio([scale], over: [output.encoding.scale], subject: name), bound: 128, subject: name)
-        }
-    }
-}
-
-extension GraphTensor {
-    /// The largest `|q − zeroPoint|` that the type and zero point allow.
-    public var maximumMagnitude: UInt64 {
-        let (range, zero) = (type.range, Int64(encoding.zeroPoint))
-        return max((range.lowerBound - zero).magnitude, (range.upperBound - zero).magnitude)
-    }
-
-    /// The stored integer for a centred value: the zero point added, clamped to the type's range. A u32 keeps its bits.
-    @inlinable public func stored(_ centred: Int64) -> Int32 {
-        Int32(
-            truncatingIfNeeded: min(
-                max(centred &+ Int64(encoding.zeroPoint), type.range.lowerBound), type.range.upperBound))
-    }
 }

@@ -74,6 +74,20 @@ public struct NormalizationParameters: Equatable, Sendable {
     }
 }
 
+extension NormalizationParameters {
+    /// The signed multiplier M_c and its shift for a run whose reciprocal root is `root`.
+    @inlinable public func multiplier(_ channel: Int, root: (mantissa: UInt64, shift: Int)) -> (Int64, Int64) {
+        let gain = gains[channel]
+        var multiplier = (Int64(root.mantissa) &* abs(gain)) &>> 31
+        var shift = root.shift + gainShift - 31
+        if shift > maximumShift {
+            multiplier >>= shift - maximumShift
+            shift = maximumShift
+        }
+        return (gain < 0 ? -multiplier : multiplier, Int64(shift))
+    }
+}
+
 extension ExactRatio {
     /// Whether the number is 2^power or more.
     func reaches(power: Int) -> Bool { numerator > 0 && exponent >= power }
