@@ -25,7 +25,9 @@ final class ReferenceComparison {
         reference = try ReferenceInterpreter(program)
         let columns = program.graph.prefixTokens.count + tokens.count
         let room = Self.elements / max(1, program.graph.elementCount(tokens: 1, columns: columns))
-        chunk = max(1, min(room, options.prefillChunk, tokens.count))
+        // Tensors over the context are as wide as the columns so far: both sides must take the same steps.
+        let step = try runtime.makeSession(observing: true).stepSize
+        chunk = max(1, min(room, step, tokens.count))
     }
 
     /// Every tensor of a session that shows all of them, in execution order. Comes before ``unwatched()``.

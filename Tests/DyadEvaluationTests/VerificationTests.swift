@@ -38,6 +38,17 @@ import Testing
         }
     }
 
+    /// A watched session of a long context takes fewer tokens at a time than it was asked to; the reference must do the same.
+    @Test func aLongContextHasNoDifference() throws {
+        var shape = Self.shape
+        shape.maximumContext = 70_000
+        let program = shape.program(seed: 5)
+        let session = try Runtime(program: program, options: .init()).makeSession(observing: true)
+        #expect(session.stepSize < 96)
+        let result = try Verification.run(program, tokens: Self.tokens(96), against: .reference)
+        #expect(result.maximumSteps == 0)
+    }
+
     // MARK: Planted faults
 
     /// The generic kernels with one of them replaced. C functions cannot capture, so each fault names the generic set.

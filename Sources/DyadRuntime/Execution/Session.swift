@@ -15,8 +15,10 @@ public final class Session {
     /// else all but the logits and those between operations that run as one.
     public var observer: ((ObservedTensor) -> Void)?
 
+    /// Tokens that a step runs at most: the runtime's `prefillChunk`, or fewer where buffers for a long context would not fit.
+    public let stepSize: Int
+
     private let isObserving: Bool
-    private let chunk: Int
     private let arena: AlignedMemory
     private let memory: [UnsafeMutableRawPointer?]
     private let scratch: [AlignedMemory]
@@ -36,7 +38,7 @@ public final class Session {
         self.isObserving = isObserving
         let plan = runtime.plan
         let buffers = try Buffers(runtime, columns: maximumContext, isWatched: isObserving)
-        chunk = buffers.chunk
+        stepSize = buffers.chunk
         let arena = try AlignedMemory(byteCount: buffers.layout.byteCount, subject: "activations")
         self.arena = arena
         memory = buffers.layout.offsets.map { offset in offset.map { arena.pointer + $0 } }
@@ -100,8 +102,8 @@ public final class Session {
         try check(tokens, dropped: dropped)
         tokens.withUnsafeBufferPointer { all in
             let tokens = UnsafeBufferPointer(rebasing: all[dropped...])
-            for start in stride(from: 0, to: tokens.count, by: chunk) {
-                let part = UnsafeBufferPointer(rebasing: tokens[start..<min(tokens.count, start + chunk)])
+            for start in stride(from: 0, to: tokens.count, by: stepSize) {
+                let part = UnsafeBufferPointer(rebasing: tokens[start..<min(tokens.count, start + stepSize)])
                 let frame = step(part)
                 if isObserving { observeLogits(frame) }
                 if start + part.count == tokens.count {
@@ -141,8 +143,8 @@ public final class Session {
                 byteCount: Self.evaluatedRows * vocabulary * MemoryLayout<Int32>.stride, subject: "logits")
             logitRowCapacity = Self.evaluatedRows
         }
-        for start in stride(from: dropped, to: tokens.count, by: chunk) {
-            let count = min(tokens.count - start, chunk)
+        for start in stride(from: dropped, to: tokens.count, by: stepSize) {
+            let count = min(tokens.count - start, stepSize)
             try tokens.withUnsafeBufferPointer { (all) throws(DyadError) in
                 let frame = step(UnsafeBufferPointer(rebasing: all[start..<start + count]))
                 if isObserving { observeLogits(frame) }
@@ -174,7 +176,7 @@ public final class Session {
         }
     }
 
-    /// Runs all operations but the logits on at most `chunk` tokens.
+    /// Runs all operations but the logits on at most `stepSize` tokens.
     private func step(_ tokens: UnsafeBufferPointer<Int32>) -> Frame {
         guard let base = tokens.baseAddress else { preconditionFailure("a step has at least one token") }
         let frame = Frame(

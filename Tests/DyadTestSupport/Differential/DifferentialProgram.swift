@@ -50,7 +50,7 @@ public enum DifferentialProgram {
         let sets = KernelSet.available
         let only = way.map { $0 % (chunks.count * sets.count * 2) }
         for (index, chunk) in chunks.enumerated() where only.map({ $0 % chunks.count == index }) ?? true {
-            let tensors = try chunked(reference, tokens, chunk, expected)
+            var tensors: [Int: [String: [Int32]]] = [:]
             for (number, kernels) in sets.enumerated() {
                 if let only, only / chunks.count % sets.count != number { continue }
                 let threads = 1 + (index + number) % 2
@@ -61,7 +61,11 @@ public enum DifferentialProgram {
                     for isWatched in [false, true] {
                         if let only, only / (chunks.count * sets.count) != (isWatched ? 1 : 0) { continue }
                         let session = try runtime.makeSession(observing: isWatched)
-                        try compare(session, tokens, expected, tensors, way + (isWatched ? ", watched" : ""))
+                        // A long context may leave no room for so many tokens at a time.
+                        let step = min(chunk, session.stepSize)
+                        let steps = try tensors[step] ?? chunked(reference, tokens, step, expected)
+                        tensors[step] = steps
+                        try compare(session, tokens, expected, steps, way + (isWatched ? ", watched" : ""))
                     }
                 } catch let error as DyadError {
                     guard error.reason == .unsupported else { throw Difference(description: "\(way): \(error)") }
