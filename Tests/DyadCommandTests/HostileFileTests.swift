@@ -60,7 +60,7 @@ struct HostileFileTests {
         let numbers = String(repeating: "0,", count: 5 << 20)
         try write("{\"x\": [\(numbers)0]}", to: folder + "/config.json")
         let outcome = try dyad("inspect", folder)
-        expectFailure(outcome, 65, naming: "config.json", "bytes", "8388608")
+        expectFailure(outcome, 65, naming: "config.json", "bytes", "4194304")
     }
 
     @Test("GGUF and safetensors files that are none")

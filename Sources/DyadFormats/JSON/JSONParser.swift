@@ -36,9 +36,9 @@ extension JSONValue {
     /// The largest JSON file that is read, in bytes: many times the largest tokenizer.json.
     public static let fileLimit = 256 << 20
 
-    /// The largest file that only describes a model or its tokenizer (config.json), in bytes: many times the largest known, and its
-    /// values fit in 200 MB whatever they are.
-    public static let descriptionLimit = 8 << 20
+    /// The largest file that only describes a model or its tokenizer (config.json), in bytes. The longest that are known, lists of
+    /// thousands of added tokens, have about one mebibyte.
+    public static let descriptionLimit = 4 << 20
 
     /// Reads and parses a JSON file; see ``parse(_:file:subject:allowsNonFinite:)``.
     /// - Parameter limit: the most bytes that the file may have.

@@ -10,7 +10,7 @@ public struct SafetensorsFile: Sendable {
     /// The memory that a header, the descriptions of its tensors and its metadata may take together, in bytes: enough for 300,000 tensors
     /// with names of 60 bytes, or the tokenizer of a vocabulary of 262,144 tokens.
     static let memoryLimit = 160 << 20
-    /// The most tensors of a file, twenty times those of the largest models: a description of each is a few microseconds of work.
+    /// The most tensors of a file: each costs a few microseconds, and models have hundreds or thousands.
     static let tensorLimit = 327_680
     /// The most dimensions a tensor has; the same limit as PyTorch's.
     static let dimensionLimit = 64

@@ -41,27 +41,30 @@ extension Operation.Binary {
         self.init(
             left: try json.integer("left"), right: try json.integer("right"), output: try json.integer("output"))
     }
+}
 
-    fileprivate var json: [(String, JSONValue)] {
-        [("left", .integer(left)), ("right", .integer(right)), ("output", .integer(output))]
+/// What multiply and add have in common: all but what they mean.
+protocol BinaryDefinition: OperationDefinition {
+    var operands: Operation.Binary { get }
+}
+
+extension BinaryDefinition {
+    var inputs: [TensorID] { [operands.left, operands.right] }
+    var outputs: [TensorID] { [operands.output] }
+    var json: [(String, JSONValue)] {
+        [("left", .integer(operands.left)), ("right", .integer(operands.right)), ("output", .integer(operands.output))]
     }
 
-    fileprivate func check(_ validator: GraphValidator) throws(DyadError) {
-        let width = try validator.activation(output)
-        try validator.equal(try validator.activation(left), width, "channels on the left")
-        try validator.equal(try validator.activation(right), width, "channels on the right")
+    func check(_ validator: GraphValidator) throws(DyadError) {
+        let width = try validator.activation(operands.output)
+        try validator.equal(try validator.activation(operands.left), width, "channels on the left")
+        try validator.equal(try validator.activation(operands.right), width, "channels on the right")
     }
 }
 
 /// One product, one rescale.
-struct MultiplyDefinition: OperationDefinition {
+struct MultiplyDefinition: BinaryDefinition {
     let operands: Operation.Binary
-
-    var inputs: [TensorID] { [operands.left, operands.right] }
-    var outputs: [TensorID] { [operands.output] }
-    var json: [(String, JSONValue)] { operands.json }
-
-    func check(_ validator: GraphValidator) throws(DyadError) { try operands.check(validator) }
 
     func checkParameters(_ program: IntegerProgram, name: String) throws(DyadError) {
         _ = try program.graph.multiplyMultiplier(operands, name: name)
@@ -85,14 +88,8 @@ struct MultiplyDefinition: OperationDefinition {
 }
 
 /// Two rescales with one shift and one rounding.
-struct AddDefinition: OperationDefinition {
+struct AddDefinition: BinaryDefinition {
     let operands: Operation.Binary
-
-    var inputs: [TensorID] { [operands.left, operands.right] }
-    var outputs: [TensorID] { [operands.output] }
-    var json: [(String, JSONValue)] { operands.json }
-
-    func check(_ validator: GraphValidator) throws(DyadError) { try operands.check(validator) }
 
     func checkParameters(_ program: IntegerProgram, name: String) throws(DyadError) {
         _ = try program.graph.addMultipliers(operands, name: name)
