@@ -38,7 +38,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["ONNX/onnx.proto", "CoreML/coreml.proto"]),
-        .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadTokenizer"]),
+        .target(name: "DyadCheckpoint", dependencies: ["DyadFormats", "DyadGraph", "DyadTokenizer"]),
         .target(
             name: "CDyadTorch",
             cxxSettings: [
@@ -60,7 +60,7 @@ let package = Package(
         .target(name: "DyadTensor", dependencies: ["CDyadTorch", "DyadFormats"]),
         .target(
             name: "DyadTransformer",
-            dependencies: ["DyadTensor", "DyadCheckpoint", "DyadFormats"]),
+            dependencies: ["DyadTensor", "DyadCheckpoint", "DyadGraph", "DyadFormats"]),
         .target(
             name: "DyadQuantization",
             dependencies: [

@@ -141,6 +141,13 @@ static void check_embed(void) {
 
 // ---- attention ------------------------------------------------------------------------------------------------
 
+// What tanh's table may hold at most, in no order: the kernels must not care.
+static int32_t tangents[16386];
+
+static void fill_tangents(void) {
+  for (size_t i = 0; i < sizeof tangents / sizeof *tangents; i++) tangents[i] = (int32_t)between(0, 1 << 30);
+}
+
 static void check_attention(void) {
   static const size_t shapes[][5] = {  // dimension, value dimension, prefix, columns in all, tokens
       {2, 2, 0, 5, 5}, {6, 10, 1, 17, 3}, {10, 6, 3, 70, 9}, {64, 64, 2, 130, 1}, {20, 33, 0, 64, 16}, {4, 16, 4, 200, 7}};
@@ -153,6 +160,7 @@ static void check_attention(void) {
         const dyad_attention attention = {
             .heads = heads, .group = group, .dimension = dimension, .value_dimension = values, .prefix = prefix, .form = form,
             .query_zero = 120, .score = {1 << 30, 34}, .score_zero = 32768, .exponent = {1660000000, 15},
+            .cap = {format(DYAD_U16), format(DYAD_U16), {1 << 30, 16}, {1 << 30, 45}, shape % 2 == 1 ? tangents : NULL},
             .value = {1000000007 >> (form == DYAD_SOFTMAX ? 0 : 1), form == DYAD_SOFTMAX ? 44 : 28}, .output = format(DYAD_U8)};
         uint8_t *keys = input(columns * groups * dimension), *rows = input(columns * groups * values);
         uint8_t *queries = input(tokens * heads * dimension);
@@ -179,6 +187,7 @@ static void check_attention(void) {
           dyad_attention_watch watch = {.tokens = tokens, .context = columns};
           if (watched) {
             watch.scores = output(row * 2);
+            watch.capped = output(row * 2);
             watch.masked = output(row * 2);
             watch.probabilities = output(row * 2);
             watch.prefix_weights = output(heads * tokens * prefix * 4);
@@ -239,6 +248,26 @@ static void check_rows(void) {
           if (expected[i] == NULL) expected[i] = y[i];
           agree(expected[i], y[i], bytes, names[i], SETS[set]);
         }
+      }
+      release();
+    }
+}
+
+static void check_soft_cap(void) {
+  for (int wide = 0; wide < 2; wide++)
+    for (size_t count = 1; count < 1200; count += 97) {
+      const dyad_format kind = wide ? (dyad_format){DYAD_I32, 0} : format(DYAD_U16);
+      const dyad_soft_cap cap = {kind, kind, {INT32_MAX, wide ? 30 : 16}, {1 << 30, wide ? 39 : 45}, tangents};
+      const size_t bytes = count * width(kind.type);
+      const void *x = input(bytes);
+      void *expected = NULL;
+      for (int set = 0; set < SET_COUNT; set++) {
+        const dyad_kernels *kernels = dyad_kernels_named(SETS[set]);
+        if (kernels == NULL) continue;
+        void *y = output(bytes);
+        kernels->soft_cap(&cap, x, count, y);
+        if (expected == NULL) expected = y;
+        agree(expected, y, bytes, "soft_cap", SETS[set]);
       }
       release();
     }
@@ -382,7 +411,9 @@ int main(int count, char **arguments) {
   if (count == 2 && strcmp(arguments[1], "kernels") == 0) {
     check_linear();
     check_embed();
+    fill_tangents();
     check_attention();
+    check_soft_cap();
     check_rows();
     check_rotary();
     check_hadamard();

@@ -214,7 +214,7 @@ static inline void watch_row(const dyad_attention *attention, const dyad_attenti
                              const uint32_t *prefix_weights) {
   const size_t line = head * watch->tokens + token, start = line * watch->context;
   for (size_t c = 0; c < watch->context; c++) {
-    if (watch->scores != NULL) watch->scores[start + c] = scores[c];
+    if (watch->capped != NULL) watch->capped[start + c] = scores[c];
     if (watch->masked != NULL) watch->masked[start + c] = c < visible ? scores[c] : 0;
     if (watch->probabilities != NULL) {
       const int high = attention_planes(attention) == 2 ? weights[padded + c] : 0;
@@ -224,6 +224,26 @@ static inline void watch_row(const dyad_attention *attention, const dyad_attenti
   if (watch->prefix_weights != NULL && attention->form != DYAD_SOFTMAX)
     for (size_t c = 0; c < attention->prefix; c++)
       watch->prefix_weights[line * attention->prefix + c] = prefix_weights[c];
+}
+
+static void rows_soft_cap(const dyad_soft_cap *cap, const void *x, size_t total, void *y) {
+  int32_t block[ROW_CHUNK];
+  const int64_t low = lowest(cap->output.type), high = highest(cap->output.type), zero = cap->output.zero;
+  const int64_t multiplier = cap->argument.multiplier, shift = cap->argument.shift, half = (int64_t)1 << (shift - 1);
+  const int32_t *tangents = cap->tangents;
+  for (size_t start = 0; start < total; start += ROW_CHUNK) {
+    const size_t count = chunk_length(start, total);
+    load_centred(cap->input, x, start, count, block);
+    for (size_t i = 0; i < count; i++) {
+      const int64_t argument = ((int64_t)block[i] * multiplier + half) >> shift;
+      const int64_t magnitude = dyad_clamp(argument < 0 ? -argument : argument, 0, (int64_t)1 << 28);
+      const int64_t left = tangents[magnitude >> 14], right = tangents[(magnitude >> 14) + 1];
+      const int64_t tangent = left + (((right - left) * (magnitude & 0x3FFF) + 0x2000) >> 14);
+      const int64_t value = dyad_rescaled(argument < 0 ? -tangent : tangent, cap->result.multiplier, cap->result.shift);
+      block[i] = (int32_t)dyad_clamp(zero + value, low, high);
+    }
+    store(cap->output.type, block, count, y, start);
+  }
 }
 
 static void attention_tile(const dyad_attention *attention, const dyad_cache *keys, const dyad_cache *values,
@@ -244,7 +264,13 @@ static void attention_tile(const dyad_attention *attention, const dyad_cache *ke
   score_rows(attention, &memory, keys, key_head, rows, columns, padded);
   for (size_t row = 0; row < rows; row++) {
     const size_t visible = column + first_token + row / members + 1;
-    const uint16_t *scores = memory.scores + row * padded;
+    uint16_t *scores = memory.scores + row * padded;
+    if (watch != NULL && watch->scores != NULL) {
+      const size_t line = (first_head + row % members) * watch->tokens + first_token + row / members;
+      memcpy(watch->scores + line * watch->context, scores, watch->context * sizeof(uint16_t));
+    }
+    if (attention->cap.tangents != NULL)
+      rows_soft_cap(&attention->cap, scores, watch == NULL ? visible : watch->context, scores);
     uint8_t *weights = memory.weights + row * planes * padded;
     uint32_t *prefix_weights = memory.prefix + row * attention->prefix;
     if (attention->form == DYAD_SOFTMAX) {

@@ -1,4 +1,5 @@
 import DyadFormats
+import enum DyadGraph.ActivationFunction
 
 /// The largest values that are believed. Real models stay far below; beyond them products could overflow.
 enum Limits {
@@ -108,7 +109,7 @@ extension DecoderConfiguration {
         if family.mayHaveMLPBias { mlpBias = try config.optional("mlp_bias")?.bool() ?? false }
     }
 
-    private static func activation(_ config: JSONField, _ family: Family) throws(DyadError) -> Activation {
+    private static func activation(_ config: JSONField, _ family: Family) throws(DyadError) -> ActivationFunction {
         guard let field = try config.optional("hidden_act") else { return family.activation }
         let name = try field.string()
         // Gemma's first files say "gelu" and mean the tanh form.

@@ -1,3 +1,5 @@
+import enum DyadGraph.ActivationFunction
+
 /// The switches of Dyad's one decoder definition: everything that tells one model family or size from another.
 ///
 /// The forward pass, for hidden states `x` of shape `[tokens, hiddenSize]`, `x = embed(ids) * embeddingScale`:
@@ -16,18 +18,6 @@ public struct DecoderConfiguration: Sendable, Equatable {
         case rms
         /// (x − mean(x)) / sqrt(var(x) + ε) · w + b
         case layer
-    }
-
-    /// The nonlinearity of the MLP.
-    public enum Activation: Sendable, CaseIterable {
-        /// x · sigmoid(x)
-        case silu
-        /// x · Φ(x), exactly
-        case gelu
-        /// GELU by its tanh approximation
-        case geluTanh
-        /// max(x, 0)
-        case relu
     }
 
     /// How the rotary frequencies depart from ropeTheta^(−2i/d); see ``DecoderConfiguration/inverseFrequencies()``.
@@ -73,7 +63,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
     /// Whether the MLP has a gate (three linears) or not (two).
     public var gated = true
     /// The nonlinearity of the MLP.
-    public var activation: Activation = .silu
+    public var activation: ActivationFunction = .silu
     /// The leading part of each head that rotates, in (0, 1]; see ``rotaryDimension``.
     public var rotaryFraction: Double = 1
     /// The base of the rotary frequencies.
@@ -88,6 +78,10 @@ public struct DecoderConfiguration: Sendable, Equatable {
     public var queryKeyNorm = false
     /// Whether what attention and MLP give goes through a further norm before it is added to the residual stream.
     public var postNorms = false
+    /// c in c · tanh(score / c) of the attention scores, before the mask (Gemma 2); nil where they are not capped.
+    public var scoreCap: Double?
+    /// The same of the logits.
+    public var logitCap: Double?
     /// Whether attention and MLP read the same residual stream and are added together.
     public var parallelResidual = false
     /// Whether the MLP reads the norm that attention reads; there is no `post_attention_layernorm` then.
@@ -100,10 +94,10 @@ public struct DecoderConfiguration: Sendable, Equatable {
         family: String, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
         keyValueHeadCount: Int, headDimension: Int, normKind: NormKind = .rms, normAddsOne: Bool = false,
         normEpsilon: Double, attentionBias: Bool = false, attentionOutputBias: Bool = false, mlpBias: Bool = false,
-        gated: Bool = true, activation: Activation = .silu, rotaryFraction: Double = 1, ropeTheta: Double = 10_000,
-        ropeScaling: RopeScaling = .none, tieWordEmbeddings: Bool = false, embeddingScale: Float = 1,
-        queryKeyNorm: Bool = false, postNorms: Bool = false, parallelResidual: Bool = false, sharedNorm: Bool = false,
-        maximumPositions: Int
+        gated: Bool = true, activation: ActivationFunction = .silu, rotaryFraction: Double = 1,
+        ropeTheta: Double = 10_000, ropeScaling: RopeScaling = .none, tieWordEmbeddings: Bool = false,
+        embeddingScale: Float = 1, queryKeyNorm: Bool = false, postNorms: Bool = false, parallelResidual: Bool = false,
+        sharedNorm: Bool = false, maximumPositions: Int
     ) {
         self.family = family
         self.vocabularySize = vocabularySize

@@ -1,3 +1,5 @@
+import enum DyadGraph.ActivationFunction
+
 /// What a model family fixes without saying so in its files. The only place of Dyad where a family's name decides
 /// anything: a new family is a new row, and a new switch of ``DecoderConfiguration`` if it needs one.
 struct Family: Sendable {
@@ -38,7 +40,7 @@ struct Family: Sendable {
     /// Whether config.json may switch on biases in the MLP.
     var mayHaveMLPBias = false
     /// The activation where config.json is silent.
-    var activation: DecoderConfiguration.Activation = .silu
+    var activation: ActivationFunction = .silu
     /// The key and value heads where config.json is silent; nil for one for every query head.
     var keyValueHeads: Int?
     /// The most positions where config.json is silent.
@@ -83,7 +85,7 @@ extension Family {
     ]
 
     /// config.json's names of activations.
-    static let activations: [String: DecoderConfiguration.Activation] = [
+    static let activations: [String: ActivationFunction] = [
         "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
         "gelu_fast": .geluTanh, "gelu_python": .gelu, "gelu_python_tanh": .geluTanh, "gelu_accurate": .geluTanh,
         "relu": .relu,

@@ -90,7 +90,7 @@ public final class ExportedSession {
                 guard found.count == port.byteCount else {
                     throw mismatch(port.name, "\(found.count) bytes of it", "\(port.byteCount)")
                 }
-                if let cache = port.name.stem(before: ".new"), port.shape.count == 4 {
+                if case .newRows(let cache) = HostPort(name: port.name), port.shape.count == 4 {
                     made[cache] = Self.rows(of: found, port.shape, tokens.count)
                 } else if graph.part.hasHead {
                     logits = port.reals(found)
@@ -131,23 +131,22 @@ public final class ExportedSession {
         of port: ExportManifest.Port, _ shape: StaticShape, _ tokens: [Int32], _ crossing: [String: [UInt8]]
     ) throws(DyadError) -> [UInt8] {
         func raw(_ numbers: [Int32]) -> [UInt8] { numbers.withUnsafeBytes { Array($0) } }
-        switch port.name {
-        case "token_ids": return raw(tokens + [Int32](repeating: 0, count: shape.tokens - tokens.count))
-        case "position_ids": return raw((0..<shape.tokens).map { Int32(manifest.prefixCount + count + $0) })
-        case "logit_row": return raw([Int32(tokens.count - 1)])
-        case "visible": return StepInputs.visible(shape, prefix: manifest.prefixCount, start: count)
-        default:
-            if let cache = port.name.stem(before: ".past"), port.shape.count == 4 {
-                let (heads, past, size) = (port.shape[1], port.shape[2], port.shape[3])
-                var result = [UInt8](repeating: 0, count: heads * past * size)
-                for (row, values) in (rows[cache] ?? []).enumerated() where row < past && values.count == heads * size {
-                    for head in 0..<heads {
-                        let place = (head * past + row) * size
-                        result.replaceSubrange(place..<place + size, with: values[head * size..<(head + 1) * size])
-                    }
+        switch HostPort(name: port.name) {
+        case .tokenIDs: return raw(tokens + [Int32](repeating: 0, count: shape.tokens - tokens.count))
+        case .positionIDs: return raw((0..<shape.tokens).map { Int32(manifest.prefixCount + count + $0) })
+        case .logitRow: return raw([Int32(tokens.count - 1)])
+        case .visible: return StepInputs.visible(shape, prefix: manifest.prefixCount, start: count)
+        case .pastRows(let cache) where port.shape.count == 4:
+            let (heads, past, size) = (port.shape[1], port.shape[2], port.shape[3])
+            var result = [UInt8](repeating: 0, count: heads * past * size)
+            for (row, values) in (rows[cache] ?? []).enumerated() where row < past && values.count == heads * size {
+                for head in 0..<heads {
+                    let place = (head * past + row) * size
+                    result.replaceSubrange(place..<place + size, with: values[head * size..<(head + 1) * size])
                 }
-                return result
             }
+            return result
+        case .pastRows, .newRows, .tensor:
             guard let given = crossing[port.name], given.count == port.byteCount else {
                 throw mismatch(port.name, "no part that makes it", "an output of the part before")
             }
@@ -172,12 +171,5 @@ public final class ExportedSession {
         DyadError(
             .mismatch, subject: subject, found: found, expected: expected,
             remedy: "Export the program again, or give fewer tokens.")
-    }
-}
-
-extension String {
-    /// What stands before an ending; nil without it.
-    fileprivate func stem(before ending: String) -> String? {
-        hasSuffix(ending) ? String(dropLast(ending.count)) : nil
     }
 }

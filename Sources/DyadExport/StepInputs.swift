@@ -32,27 +32,29 @@ public struct StepInputs {
         of input: StaticGraph.Value, tensor: (String) -> [Int32]?, rows: (CacheState) -> [UInt8]?
     ) throws(DyadError) -> [UInt8] {
         let prefix = program.graph.prefixTokens.count
-        switch input.name {
-        case "token_ids": return Self.raw(tokens)
-        case "position_ids": return Self.raw((0..<shape.tokens).map { Int32(prefix + start + $0) })
-        case "logit_row": return Self.raw([Int32(shape.tokens - 1)])
-        case "visible": return Self.visible(shape, prefix: prefix, start: start)
-        default:
-            if let cache = program.graph.caches.first(where: { "\($0.name).past" == input.name }),
-                let rows = rows(cache)
-            {
-                return pastRows(cache, rows)
+        switch HostPort(name: input.name) {
+        case .tokenIDs: return Self.raw(tokens)
+        case .positionIDs: return Self.raw((0..<shape.tokens).map { Int32(prefix + start + $0) })
+        case .logitRow: return Self.raw([Int32(shape.tokens - 1)])
+        case .visible: return Self.visible(shape, prefix: prefix, start: start)
+        case .pastRows(let name):
+            guard let cache = program.graph.caches.first(where: { $0.name == name }), let rows = rows(cache) else {
+                throw missing(input)
             }
+            return pastRows(cache, rows)
+        case .newRows, .tensor:
             let stored = program.graph.tensors.first { $0.name == input.name }?.type
             guard let values = tensor(input.name), let type = input.type.integerType,
                 let offset = stored?.offset(of: type), values.count == input.shape.reduce(1, *)
-            else {
-                throw DyadError(
-                    .mismatch, subject: input.name, found: "no values for this input",
-                    expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
-            }
+            else { throw missing(input) }
             return Self.raw(offset == 0 ? values : values.map { $0 - offset }, as: type)
         }
+    }
+
+    private func missing(_ input: StaticGraph.Value) -> DyadError {
+        DyadError(
+            .mismatch, subject: input.name, found: "no values for this input",
+            expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
     }
 
     /// `[1, 1, tokens, prefix + context]`: what each token of a step behind `start` others sees.

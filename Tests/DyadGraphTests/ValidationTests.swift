@@ -38,6 +38,16 @@ extension IntegerProgram {
         }
     }
 
+    /// Adds a soft cap behind the logits.
+    fileprivate mutating func capLogits(at cap: Float, reading input: TensorID? = nil) {
+        let logits = id("logits")
+        var capped = graph.tensors[logits]
+        capped.name = "capped"
+        graph.tensors.append(capped)
+        let softCap = Operation.SoftCap(input: input ?? logits, cap: cap, output: graph.tensors.count - 1)
+        graph.operations.append(Operation(name: "cap", kind: .softCap(softCap)))
+    }
+
     /// Replaces a constant's bytes.
     fileprivate mutating func setBytes(_ name: String, _ body: (inout [UInt8]) -> Void) {
         var bytes = (try? constants[name]?.data())?.withUnsafeBytes { Array($0) } ?? []
@@ -237,6 +247,21 @@ private let damages: [Damage] = [
     },
     Damage("scales too far apart", "\(attention).scores") { program in
         for name in ["scores", "masked"] { program.change("\(attention).\(name)") { $0.encoding.scale = 1e-38 } }
+    },
+
+    // The layer, and what is done to the logits
+    Damage("a layer below zero", "embed") { $0.graph.operations[0].layer = -1 },
+    Damage("a cap of the logits that is not positive", "cap") { $0.capLogits(at: 0) },
+    Damage("a cap of the logits at another scale", "cap") { program in
+        program.capLogits(at: 3)
+        program.change("capped") { $0.encoding.scale = 0x1p-15 }
+    },
+    Damage("a cap of the logits so small that no multiplier holds it", "cap") { $0.capLogits(at: 1e-12) },
+    Damage("a cap of what is not scores", "cap") { program in
+        program.capLogits(at: 3, reading: program.id("norm.output"))
+    },
+    Damage("an operation behind the logits that does not read them", "cap") { program in
+        program.capLogits(at: 3, reading: program.id("layers.0.attention.scores"))
     },
 ]
 

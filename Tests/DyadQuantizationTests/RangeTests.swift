@@ -94,7 +94,7 @@ private func gaussian(_ count: Int) -> [Float] {
         histogram.add(values: gaussian(100_000).map { 8 * $0 - 4 })
         func range(_ rule: Recipe.Activations.Range) -> (low: Double, high: Double) {
             let encoding = RangeSearch.encoding(
-                histogram, grid: .unsigned8, rule: rule, function: Operation.Function.silu.value)
+                histogram, grid: .unsigned8, rule: rule, function: ActivationFunction.silu.value)
             let scale = Double(encoding.scale), zero = Double(encoding.zeroPoint)
             return (-zero * scale, (255 - zero) * scale)
         }

@@ -35,6 +35,7 @@ struct Shape: Sendable, CustomTestStringConvertible {
         Shape("biases everywhere") { ($0.attentionBias, $0.attentionOutputBias, $0.mlpBias) = (true, true, true) },
         Shape("partial rotary") { $0.rotaryFraction = 0.5 },
         Shape("query and key norms") { $0.queryKeyNorm = true },
+        Shape("capped scores and logits") { ($0.scoreCap, $0.logitCap) = (4, 8) },
         Shape("not gated, gelu, biases") {
             ($0.gated, $0.activation, $0.mlpBias, $0.attentionBias) = (false, .gelu, true, true)
         },

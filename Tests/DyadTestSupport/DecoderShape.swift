@@ -50,6 +50,9 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
     /// o_proj as two linears, concatenated.
     public var hasSplitOutput = false
 
+    /// Attention scores and logits that are capped.
+    public var hasSoftCaps = false
+
     /// The default shape.
     public init() {}
 
@@ -79,6 +82,7 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
         shape.hasFusedQueryKeyValue = flip()
         shape.hasSplitOutput = flip()
         shape.hasWideProduct = flip()
+        shape.hasSoftCaps = flip()
         return shape
     }
 
@@ -89,6 +93,7 @@ public struct DecoderShape: Sendable, CustomStringConvertible {
             isGated ? "gated" : nil, hasHadamard ? "hadamard" : nil, hasWideDownInput ? "down16" : nil,
             hasWideActivation ? "act16" : nil, hasFusedQueryKeyValue ? "fusedQKV" : nil,
             hasSplitOutput ? "splitO" : nil, hasWideProduct ? "product16" : nil,
+            hasSoftCaps ? "capped" : nil,
         ].compactMap { $0 }.joined(separator: " ")
         return
             "w\(weightBits) \(layers)×(h\(hidden) \(heads)/\(keyValueHeads)×\(headDimension) r\(rotated) f\(intermediate)) "

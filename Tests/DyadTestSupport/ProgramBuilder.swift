@@ -25,7 +25,9 @@ struct ProgramBuilder {
     }
 
     mutating func operation(_ name: String, _ kind: Operation.Kind) {
-        graph.operations.append(Operation(name: name, kind: kind))
+        let parts = name.split(separator: ".")
+        let layer = parts.first == "layers" ? Int(parts[1]) : nil
+        graph.operations.append(Operation(name: name, layer: layer, kind: kind))
     }
 
     mutating func constant<Element: FixedWidthInteger>(

@@ -36,6 +36,9 @@ private struct DecoderWriter {
         b.norm("norm", from: residual, to: normed, isLayerNorm: shape.hasLayerNorm)
         let logits = b.tensor("logits", [.tokens, .fixed(shape.vocabulary)], .i32, 0x1p-16, zero: 0)
         b.operation("lm_head", .logits(b.linear("lm_head", from: normed, to: logits, bits: 8, hasBias: false)))
+        guard shape.hasSoftCaps else { return }
+        let capped = b.tensor("capped_logits", [.tokens, .fixed(shape.vocabulary)], .i32, 0x1p-16, zero: 0)
+        b.operation("logits_cap", .softCap(.init(input: logits, cap: 3, output: capped)))
     }
 
     mutating func addRotaryTables() {
@@ -130,8 +133,13 @@ private struct DecoderWriter {
         b.operation(
             name + ".scores",
             .matmul(.init(form: .queryKey, input: query, cache: keyCache, factor: factor, output: scores)))
-        let masked = b.tensor(name + ".masked", rows, .u16, 12.0 / 32768)
-        b.operation(name + ".mask", .mask(.init(input: scores, output: masked)))
+        var visible = scores
+        if shape.hasSoftCaps {
+            visible = b.tensor(name + ".capped_scores", rows, .u16, 8.0 / 32768)
+            b.operation(name + ".cap", .softCap(.init(input: scores, cap: 5, output: visible)))
+        }
+        let masked = b.tensor(name + ".masked", rows, .u16, b.graph.tensors[visible].encoding.scale)
+        b.operation(name + ".mask", .mask(.init(input: visible, output: masked)))
         let output = b.activation(name + ".output", queryWidth, limit: 2)
         if shape.attention == .softmax {
             let probabilities = b.tensor(name + ".probabilities", rows, .u16, 1 / 65535, zero: 0)

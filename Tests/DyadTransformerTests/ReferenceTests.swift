@@ -46,6 +46,7 @@ struct ReferenceTests {
             {
                 ($0.headDimension, $0.normAddsOne, $0.postNorms) = (8, true, true)
                 ($0.activation, $0.tieWordEmbeddings, $0.embeddingScale) = (.geluTanh, true, 4)
+                ($0.scoreCap, $0.logitCap) = (2, 5)
             }
         ),
     ]

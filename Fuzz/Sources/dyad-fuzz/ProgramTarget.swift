@@ -65,7 +65,7 @@ enum ProgramTarget: FuzzTarget {
 
     static let words = [
         "embed", "rmsNorm", "layerNorm", "linear", "rotary", "cacheAppend", "matmul", "mask", "softmax", "exponential",
-        "lateAttention",
+        "lateAttention", "soft_cap", "cap",
         "lookup", "multiply", "add", "requantize", "hadamard", "concatenate", "slice", "logits", "u8", "i8", "u16",
         "i16", "i32", "u32", "i4",
         "tokens", "context", "queryKey", "weightedValues", "silu", "input", "output",

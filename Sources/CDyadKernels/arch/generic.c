@@ -1,4 +1,4 @@
-// The oracle: plain C for any machine. Every other set must agree with it bit for bit.
+// Plain C for any machine. Like every other set it must give the bits of DyadGraph's reference interpreter.
 #include "../rows.h"
 
 // sums[row][block * 16 + c]; a panel of 16 channels is `panel` bytes long.
@@ -51,27 +51,9 @@ static inline void sylvester(int32_t *values, size_t count, size_t power) {
 }
 
 #define DYAD_ATTENTION_KERNEL
-#include "../linear.h"
-#include "../attention.h"
-#include "../hadamard.h"
+#include "../table.h"
 
-const dyad_kernels dyad_kernels_generic = {
-    .name = "generic",
-    .linear = linear_rows,
-    .append_keys = rows_append_keys,
-    .append_values = rows_append_values,
-    .attention = attention_tile,
-    .embed = rows_embed,
-    .rms_norm = rows_rms_norm,
-    .layer_norm = rows_layer_norm,
-    .rotary = rows_rotary,
-    .add = rows_add,
-    .multiply = rows_multiply,
-    .requantize = rows_requantize,
-    .hadamard = rows_hadamard,
-    .gated_hadamard = rows_gated_hadamard,
-    .lookup = rows_lookup,
-};
+DYAD_KERNEL_TABLE(generic);
 
 size_t dyad_attention_scratch_bytes(const dyad_attention *attention, size_t tokens, size_t columns) {
   return attention_layout(attention, tokens, columns, NULL).bytes;

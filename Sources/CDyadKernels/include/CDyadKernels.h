@@ -97,6 +97,15 @@ typedef enum {
   DYAD_LATE_DIVISION_16,
 } dyad_attention_form;
 
+// y = zero + rescale_result(tanh(rescale_argument(x - zero_x) / 2^24) * 2^30).
+typedef struct {
+  dyad_format input;   // DYAD_U16 or DYAD_I32
+  dyad_format output;  // the same type
+  dyad_rescale argument;
+  dyad_rescale result;
+  const int32_t *tangents;  // tanh(i / 1024) * 2^30 for i = 0 ... 16385; null for no cap
+} dyad_soft_cap;
+
 // Scores, mask, exponentials and P.V of a group of query heads, without the whole score matrix. The heads of a group are
 // neighbours and read the same key head and the same value head; keys and values may have different numbers of heads.
 typedef struct {
@@ -109,6 +118,7 @@ typedef struct {
   int32_t query_zero;      // queries are u8
   dyad_rescale score;      // to u16
   int32_t score_zero;
+  dyad_soft_cap cap;       // of the scores, before the mask
   dyad_rescale exponent;   // score difference to a power of two in units of 2^-24
   dyad_rescale value;      // softmax: of P.V; late division: rho
   dyad_format output;
@@ -117,7 +127,8 @@ typedef struct {
 // Where every intermediate goes when someone watches; all pointers may be null.
 // Rows are [head][token] with a stride of `context` columns (`prefix` for the weights); columns past `context` are not written.
 typedef struct {
-  uint16_t *scores;         // before the mask
+  uint16_t *scores;         // before the cap and the mask
+  uint16_t *capped;         // before the mask
   uint16_t *masked;
   uint16_t *probabilities;  // exponentials or probabilities
   uint32_t *prefix_weights;
@@ -227,6 +238,8 @@ typedef struct {
   // scratch: hadamard.width elements of i32, twice.
   void (*gated_hadamard)(const dyad_gated_hadamard *gated, const void *left, const void *right, size_t rows, void *y,
                          int32_t *scratch);
+  // x and y may be the same.
+  void (*soft_cap)(const dyad_soft_cap *cap, const void *x, size_t count, void *y);
   // table: 256 or 65536 entries of the output's type, by the input's bits.
   void (*lookup)(const void *table, int32_t input_type, int32_t output_type, const void *x, size_t count, void *y);
 } dyad_kernels;

@@ -31,8 +31,8 @@ struct CoreMLWriter {
         var outputs: [(String, [Int])] = []
         for id in graph.outputs {
             let value = graph.values[id]
-            if value.name.hasSuffix(".new") {
-                try writer.store(id)
+            if case .newRows(let cache) = HostPort(name: value.name) {
+                try writer.store(id, in: cache)
             } else {
                 outputs.append((try writer.real(id), value.shape))
             }
@@ -313,8 +313,8 @@ struct CoreMLWriter {
 
     private mutating func addInput(_ id: StaticGraph.ValueID) {
         let value = graph.values[id]
-        if value.name.hasSuffix(".past") {
-            let name = state(String(value.name.dropLast(".past".count)), value.shape)
+        if case .pastRows(let cache) = HostPort(name: value.name) {
+            let name = state(cache, value.shape)
             let all = unique("\(value.name).read")
             var extents = value.shape
             extents[2] = shape.context
@@ -351,10 +351,10 @@ struct CoreMLWriter {
     }
 
     /// Writes a step's rows into the state, at the input `cache_position`.
-    private mutating func store(_ id: StaticGraph.ValueID) throws(DyadError) {
+    private mutating func store(_ id: StaticGraph.ValueID, in cache: String) throws(DyadError) {
         let value = graph.values[id]
         let new = try real(id)
-        let name = state(String(value.name.dropLast(".new".count)), value.shape)
+        let name = state(cache, value.shape)
         var extents = value.shape
         extents[2] = shape.context
         let type = Self.tensor(.float16, extents)

@@ -33,7 +33,7 @@ public struct GGUFExporter: Exporter {
         }
         // What llama.cpp computes for these architectures, whatever the file says.
         let activation = program.configuration.object?["activation"]?.string
-        guard activation == Operation.Function.silu.rawValue else {
+        guard activation == ActivationFunction.silu.rawValue else {
             throw unsupported("activation", activation ?? "none", "silu, the only one llama.cpp has for \(family)")
         }
         guard program.configuration.object?["gated"]?.bool == true else {
@@ -138,10 +138,14 @@ private struct GGUFTensors {
             let (_, name) = try names(operation, "weight")
             let values = gain ?? [Float](repeating: 1, count: o.size)
             return [GGUFWriter.Tensor(name, .f32, [values.count], values)]
+        // What llama.cpp's own graph of the architecture does.
+        case .rotary, .cacheAppend, .matmul, .mask, .softmax, .exponential, .lateAttention, .lookup, .multiply, .add,
+            .requantize:
+            return []
         case .layerNorm: throw unsupported(operation, "layer normalisation")
         case .hadamard: throw unsupported(operation, "a rotation at run time")
         case .concatenate, .slice: throw unsupported(operation, "joined projections")
-        default: return []
+        default: throw unsupported(operation, "an operation that the architecture does not have")
         }
     }
 

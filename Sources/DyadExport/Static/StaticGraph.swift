@@ -219,11 +219,10 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
         let kept = own.flatMap { operation -> [TensorID] in
             switch operation.kind {
             case .cacheAppend(let append): [append.input]
-            case .logits(let logits): [logits.output]
             default: []
             }
         }
-        return made.intersection(read.union(kept))
+        return made.intersection(read.union(kept).union(graph.logits.map { [$0] } ?? []))
     }
 
     /// Whether an operation belongs to it.
@@ -231,16 +230,6 @@ public struct ProgramPart: Equatable, Hashable, Sendable {
         if let layer = operation.layer { return layers.contains(layer) }
         if case .embed = operation.kind { return embeds }
         return hasHead
-    }
-}
-
-extension DyadGraph.Operation {
-    /// The number in `layers.<number>.`, with which the operations of a layer begin; nil for the embedding, the last norm and the head, and
-    /// for a number that no graph reaches.
-    var layer: Int? {
-        let parts = name.split(separator: ".", maxSplits: 2)
-        guard parts.count == 3, parts[0] == "layers", let number = Int(parts[1]) else { return nil }
-        return (0..<GraphLimits.count).contains(number) ? number : nil
     }
 }
 

@@ -47,11 +47,13 @@ extension StaticLowering {
     }
 
     /// A value times a constant, at the encoding `type`.
-    private mutating func scaled(_ value: ValueID, by factor: Float, to type: ValueType) throws(DyadError) -> ValueID {
+    mutating func scaled(
+        _ value: ValueID, by factor: Float, to type: ValueType, _ suffix: String = "factor"
+    ) throws(DyadError) -> ValueID {
         guard factor != 1 else { return builder.requantize(value, to: type) }
         let one = Encoding(scale: factor / 32768, zeroPoint: 0)
         let constant = builder.constant(
-            "\(builder.origin).factor", [1], .quantized(.u16, one), [UInt16(32768)])
+            "\(builder.origin).\(suffix)", [1], .quantized(.u16, one), [UInt16(32768)])
         return builder.node(.multiply, [value, constant], builder.shape(value), type, suffix: "scaled")
     }
 
@@ -63,7 +65,7 @@ extension StaticLowering {
         let entries = try program.elements(of: table, as: Int16.self).map { UInt16(Int32($0) + 32768) }
         let type = ValueType.quantized(.u16, Encoding(scale: factor / 16384, zeroPoint: 32768))
         let constant = builder.constant(key, [entries.count / half, half], type, entries)
-        let positions = self.positions ?? builder.input("position_ids", [shape.tokens], .index)
+        let positions = self.positions ?? builder.input(HostPort.positionIDs.name, [shape.tokens], .index)
         self.positions = positions
         let origin = builder.origin
         builder.origin = key  // shared by all layers
@@ -81,10 +83,13 @@ extension StaticLowering {
         // u8 with zero point 128 to i8: the same numbers, 128 less.
         let rows = builder.reshape(try value(o.input), [shape.tokens, heads, size])
         let turned = builder.reshape(builder.transpose(rows, [1, 0, 2]), [1, heads, shape.tokens, size])
-        let new = builder.requantize(turned, to: type, name: "\(cache.name).new")
+        let new = builder.requantize(turned, to: type, name: HostPort.newRows(cache: cache.name).name)
         builder.output(new)
         var own: [ValueID] = []
-        if shape.past > 0 { own.append(builder.input("\(cache.name).past", [1, heads, shape.past, size], type)) }
+        if shape.past > 0 {
+            let past = HostPort.pastRows(cache: cache.name).name
+            own.append(builder.input(past, [1, heads, shape.past, size], type))
+        }
         own.append(new)
         ownColumns[o.cache] = own
     }
@@ -128,7 +133,8 @@ extension StaticLowering {
     }
 
     mutating func lowerMask(_ o: DyadGraph.Operation.Unary) throws(DyadError) {
-        let visible = self.visible ?? builder.input("visible", [1, 1, shape.tokens, columnCount], .condition)
+        let extents = [1, 1, shape.tokens, columnCount]
+        let visible = self.visible ?? builder.input(HostPort.visible.name, extents, .condition)
         self.visible = visible
         let input = try value(o.input)
         guard case .quantized(.u16, let encoding) = builder.type(input) else {

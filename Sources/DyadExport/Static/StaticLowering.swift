@@ -11,13 +11,14 @@ import DyadGraph
 /// | rotary | two slices, four products at u16, a sum and a difference; the cosine of the queries carries 1/√d |
 /// | cacheAppend | an output i8 (u8 − 128) of the new rows; the columns are prefix, past rows (an input), new rows |
 /// | queryKey, mask, softmax, weightedValues | matmul, select by the input `visible`, softmax at u16, matmul |
+/// | softCap | 2·cap·sigmoid(2·x/cap) − cap at u16 |
 /// | exponential, lateAttention | the same, or where the target has exponentials a softmax of their logarithms: `StaticLowering+LateDivision.swift` |
 /// | lookup of SiLU | x · sigmoid(x) at u16 |
 /// | hadamard and the requantize behind it | a product by the blocks, one by the base, entries ±127 |
 /// | logits | fullyConnected to u16 |
 ///
 /// Encodings that the graph does not have: widened u8 (scale/256, zero point · 256); products of the rotary embedding, the largest
-/// magnitude of the input; probabilities and sigmoids, 1/65535; the middle of the Hadamard, 1/64 of the result's step; logits, the
+/// magnitude of the input, and for a cap's sigmoid 16 at most; probabilities and sigmoids, 1/65535; the middle of the Hadamard, 1/64 of the result's step; logits, the
 /// bound of Cauchy and Schwarz (the norm before the head fixes the length of its input). None comes from data.
 struct StaticLowering {
     typealias ValueID = StaticGraph.ValueID
@@ -89,6 +90,7 @@ struct StaticLowering {
         }
         let inside = Set(operations.flatMap(\.kind.outputs))
         let outside = graph.operations.filter { !part.contains($0) }.flatMap(\.kind.inputs)
+        if let logits = graph.logits, let value = values[logits] { builder.output(value) }
         for tensor in Set(outside).intersection(inside).sorted() { builder.output(try value(tensor)) }
     }
 
@@ -155,9 +157,7 @@ struct StaticLowering {
         case .rmsNorm(let o): try lower(o, centred: false)
         case .layerNorm(let o): try lower(o, centred: true)
         case .linear(let o): try lower(o, to: type(of: o.output))
-        case .logits(let o):
-            try lower(o, to: try logitsType(o))
-            if let logits = values[o.output] { builder.output(logits) }
+        case .logits(let o): try lower(o, to: try logitsType(o))
         case .rotary(let o): try lower(o)
         case .cacheAppend(let o): try lower(o)
         case .matmul(let o):
@@ -165,6 +165,7 @@ struct StaticLowering {
             case .queryKey: try lowerScores(o)
             case .weightedValues: try lowerMixture(probabilities: o.input, cache: o.cache, output: o.output)
             }
+        case .softCap(let o): try lower(o)
         case .mask(let o): try lowerMask(o)
         case .softmax(let o): try lowerSoftmax(input: o.input, output: o.output)
         case .exponential(let o): try lowerExponential(o)
@@ -193,7 +194,7 @@ struct StaticLowering {
         let width = extents(of: graph.tensors[o.output])[1]
         let rows = builder.constant(
             "\(builder.origin).table", [graph.vocabularySize, width], type(of: o.output), table)
-        let tokens = builder.input("token_ids", [shape.tokens], .index)
+        let tokens = builder.input(HostPort.tokenIDs.name, [shape.tokens], .index)
         values[o.output] = builder.node(
             .gather, [rows, tokens], [shape.tokens, width], type(of: o.output), name: name(o.output))
     }
@@ -308,9 +309,7 @@ struct StaticLowering {
 
     /// What the norm before the head reads, where one row of logits is wanted: norm and head of one row cost less.
     private func chosenRow(before operation: DyadGraph.Operation) -> TensorID? {
-        guard shape.logits == .one, shape.tokens > 1, case .logits(let head)? = graph.operations.last?.kind else {
-            return nil
-        }
+        guard shape.logits == .one, shape.tokens > 1, let head = graph.head else { return nil }
         switch operation.kind {
         case .rmsNorm(let norm) where norm.output == head.input: return norm.input
         case .layerNorm(let norm) where norm.output == head.input: return norm.input
@@ -320,7 +319,7 @@ struct StaticLowering {
 
     /// From here on the tensor is its row `logit_row` only.
     private mutating func selectRow(of tensor: TensorID) throws(DyadError) {
-        let row = builder.input("logit_row", [1], .index)
+        let row = builder.input(HostPort.logitRow.name, [1], .index)
         let all = try value(tensor)
         values[tensor] = builder.node(
             .gather, [all, row], [1, builder.shape(all)[1]], builder.type(all), suffix: "row")
@@ -374,6 +373,30 @@ struct StaticLowering {
         case .relu: made = builder.node(.relu, [input], shape, result, suffix: "wide")
         }
         finish(made, as: o.output)
+    }
+
+    /// cap · tanh(x/cap) as 2·cap · sigmoid(2x/cap) − cap: every target has a sigmoid at 16 bit.
+    private mutating func lower(_ o: DyadGraph.Operation.SoftCap) throws(DyadError) {
+        let input = try value(o.input)
+        guard case .quantized(.u16, let encoding) = builder.type(input) else {
+            throw unsupported("what is capped is not u16", "u16 scores or logits")
+        }
+        // Beyond ±16 the sigmoid is 0 or 1 at 16 bit.
+        let magnitude = Float(max(encoding.zeroPoint, 65535 - encoding.zeroPoint)) * encoding.scale
+        let argument = Encoding(scale: min(2 * magnitude / o.cap, 16) / 32767, zeroPoint: 32768)
+        let doubled = try scaled(input, by: 2 / o.cap, to: .quantized(.u16, argument))
+        let unit = Encoding(scale: 1 / 65535, zeroPoint: 0)
+        let shape = builder.shape(input)
+        let sigmoid = builder.node(.sigmoid, [doubled], shape, .quantized(.u16, unit), suffix: "sigmoid")
+        let wide = try scaled(sigmoid, by: 2 * o.cap, to: .quantized(.u16, unit.scaled(by: 2 * o.cap)), "bound")
+        let cap = builder.constant(
+            "\(builder.origin).cap", [1], .quantized(.u16, Encoding(scale: o.cap / 32768, zeroPoint: 0)),
+            [UInt16(32768)])
+        // Logits are 32 bits wide in the program; here they are 16, as the head's.
+        let result =
+            graph.tensors[o.output].type == .i32
+            ? .quantized(.u16, Encoding(scale: o.cap / 32767, zeroPoint: 32768)) : type(of: o.output)
+        values[o.output] = builder.node(.subtract, [wide, cap], shape, result, name: name(o.output))
     }
 
     private mutating func lowerBinary(

@@ -37,7 +37,7 @@ public struct IntegerGraph: Equatable, Sendable {
     public var constants: [GraphConstant] { didSet { index = ConstantIndex() } }
     /// Keys and values of each layer.
     public var caches: [CacheState]
-    /// In execution order; the first is the embedding, the last is `logits`.
+    /// In execution order; the first is the embedding, the last is `logits`, or what is done to them.
     public var operations: [Operation]
     /// Places in ``constants`` by name.
     private var index = ConstantIndex()
@@ -48,6 +48,15 @@ public struct IntegerGraph: Equatable, Sendable {
     public func constant(_ name: String) -> GraphConstant? {
         index.place(of: name, in: constants).map { constants[$0] }
     }
+
+    /// The head, which makes the logits; nil in a graph that is not whole.
+    public var head: Operation.Linear? {
+        for operation in operations.reversed() { if case .logits(let head) = operation.kind { return head } }
+        return nil
+    }
+
+    /// What the last operation writes: the logits, with all that is done to them.
+    public var logits: TensorID? { operations.last?.kind.outputs.first }
 
     /// Creates a graph; ``validate()`` says whether it is sound.
     public init(

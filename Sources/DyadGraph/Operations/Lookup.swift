@@ -1,24 +1,25 @@
 import DyadFormats
 
-extension Operation {
-    /// The functions that tables hold; the raw values are their names in files. Whoever reads or writes one switches over these
-    /// cases, so that no two parts of Dyad can spell a function differently.
-    public enum Function: String, CaseIterable, Sendable {
-        /// x · sigmoid(x)
-        case silu
-        /// x · Φ(x), exactly
-        case gelu
-        /// GELU by its tanh approximation
-        case geluTanh = "gelu_tanh"
-        /// max(x, 0)
-        case relu
+/// The nonlinearity of a feed-forward part, from config.json to the exporters; the raw values are the names in files.
+///
+/// Whoever reads or writes one switches over these cases, so that no two parts of Dyad can spell a function differently.
+public enum ActivationFunction: String, CaseIterable, Sendable {
+    /// x · sigmoid(x)
+    case silu
+    /// x · Φ(x), exactly
+    case gelu
+    /// GELU by its tanh approximation
+    case geluTanh = "gelu_tanh"
+    /// max(x, 0)
+    case relu
 
-        /// The function of a name in a file. Early programs spell the tanh form `geluTanh`.
-        public init?(name: String) {
-            self.init(rawValue: name == "geluTanh" ? "gelu_tanh" : name)
-        }
+    /// The function of a name in a file. Early programs spell the tanh form `geluTanh`.
+    public init?(name: String) {
+        self.init(rawValue: name == "geluTanh" ? "gelu_tanh" : name)
     }
+}
 
+extension Operation {
     /// A unary function by table: u8 input with a table of 256, u16 input with one of 65,536, entries of the output's type.
     public struct Lookup: Equatable, Sendable {
         /// The tensor it reads.
@@ -26,12 +27,12 @@ extension Operation {
         /// The constant with the entries.
         public var table: String
         /// The function the table holds, for exporters and the simulator.
-        public var function: Function
+        public var function: ActivationFunction
         /// The tensor it writes.
         public var output: TensorID
 
         /// Creates the operands.
-        public init(input: TensorID, table: String, function: Function, output: TensorID) {
+        public init(input: TensorID, table: String, function: ActivationFunction, output: TensorID) {
             self.input = input
             self.table = table
             self.function = function
@@ -47,7 +48,7 @@ extension Operation.Lookup: OperationDefinition {
     init(_ json: JSONField) throws(DyadError) {
         self.init(
             input: try json.integer("input"), table: try json.string("table"),
-            function: try Operation.Function(json.member("function")), output: try json.integer("output"))
+            function: try ActivationFunction(json.member("function")), output: try json.integer("output"))
     }
 
     var json: [(String, JSONValue)] {
@@ -84,7 +85,7 @@ extension Operation.Lookup: OperationDefinition {
     }
 }
 
-extension Operation.Function {
+extension ActivationFunction {
     /// The function in double precision.
     public func value(_ x: Double) -> Double {
         switch self {

@@ -46,7 +46,7 @@ public final class ExactEvaluator {
         var result: [Double] = []
         for (index, operation) in program.graph.operations.enumerated() {
             try operation.kind.definition.evaluate(program, state)
-            if case .logits(let head) = operation.kind { result = state.values[head.output] }
+            if index == dead.count - 1 { result = program.graph.logits.map { state.values[$0] } ?? [] }
             for tensor in dead[index] { state.values[tensor] = [] }
         }
         state.position += tokens.count

@@ -66,7 +66,7 @@ public final class ReferenceInterpreter {
         for (index, operation) in graph.operations.enumerated() {
             steps[index](state)
             for tensor in operation.kind.outputs { observe?(tensor, state.values[tensor]) }
-            if case .logits(let head) = operation.kind { result = state.values[head.output] }
+            if index == graph.operations.count - 1 { result = graph.logits.map { state.values[$0] } ?? [] }
             for tensor in dead[index] { state.values[tensor] = [] }
         }
         state.position += tokens.count

@@ -59,14 +59,22 @@ struct GraphValidator {
         }
         for tensor in graph.tensors { try checkTensor(tensor) }
         for cache in graph.caches { try checkCache(cache) }
+        var head: TensorID?
         for (index, operation) in graph.operations.enumerated() {
             subject = operation.name
-            try checkPlace(index, operation.kind)
+            try checkPlace(index, operation.kind, behind: head)
+            if let layer = operation.layer { try check("layer", layer, in: 0...GraphLimits.count - 1) }
             let definition = operation.kind.definition
             for input in definition.inputs { try checkRead(input) }
             for output in definition.outputs { try checkWrite(output) }
             try definition.check(self)
             for output in definition.outputs { producers[output] = operation }
+            if let logits = head, let output = definition.outputs.first {
+                try same(logits, output)
+                head = output
+            } else if case .logits(let logits) = operation.kind {
+                head = logits.output
+            }
             if case .cacheAppend(let append) = operation.kind { isAppended[append.cache] = true }
         }
         for (tensor, producer) in zip(graph.tensors, producers) where producer == nil {
@@ -153,7 +161,10 @@ struct GraphValidator {
         }
     }
 
-    private func checkPlace(_ index: Int, _ kind: Operation.Kind) throws(DyadError) {
+    /// - Parameter head: the logits so far, if they have been made.
+    private func checkPlace(
+        _ index: Int, _ kind: Operation.Kind, behind head: TensorID?
+    ) throws(DyadError) {
         var isEmbed = false
         var isLogits = false
         if case .embed = kind { isEmbed = true }
@@ -161,8 +172,12 @@ struct GraphValidator {
         guard isEmbed == (index == 0) else {
             throw failure("operation \(index)\(isEmbed ? "" : " not") an embedding", "one embedding, first")
         }
-        guard isLogits == (index == graph.operations.count - 1) else {
-            throw failure("operation \(index)\(isLogits ? "" : " not") the logits", "one logits, last")
+        // Behind the logits stands only what is done to them, one operation after another.
+        guard isLogits ? head == nil : head.map({ kind.inputs == [$0] }) ?? true else {
+            throw failure("operation \(index) behind the logits", "the logits last, or operations on them alone")
+        }
+        guard isLogits || head != nil || index < graph.operations.count - 1 else {
+            throw failure("operation \(index) not the logits", "one logits, last")
         }
     }
 

@@ -20,7 +20,7 @@ final class EffectObserver {
     /// What is applied to a tensor's values before they are multiplied.
     func function(behind key: SiteKey) -> ((Double) -> Double)? {
         guard key.site == .gateOutput else { return nil }
-        return configuration.activation.tabulated.value
+        return configuration.activation.value
     }
 
     /// The values to count now: none where they wait for their factors, several where those have come.

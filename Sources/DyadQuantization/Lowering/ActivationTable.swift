@@ -1,4 +1,3 @@
-import DyadCheckpoint
 import DyadGraph
 
 /// The table of a unary function between two encodings: entry q of the input is the rounded output integer.
@@ -15,17 +14,5 @@ enum ActivationTable {
             return UInt16(min(max(shifted, Double(range.lowerBound)), Double(range.upperBound)))
         }
         return output.type == .u16 ? littleEndian(integers) : integers.map { UInt8(truncatingIfNeeded: $0) }
-    }
-}
-
-extension DecoderConfiguration.Activation {
-    /// What a table of the function is called in a program.
-    var tabulated: DyadGraph.Operation.Function {
-        switch self {
-        case .silu: .silu
-        case .gelu: .gelu
-        case .geluTanh: .geluTanh
-        case .relu: .relu
-        }
     }
 }

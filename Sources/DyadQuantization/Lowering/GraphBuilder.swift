@@ -5,6 +5,8 @@ import DyadGraph
 struct GraphBuilder {
     private(set) var graph: IntegerGraph
     private(set) var constants: [String: ConstantData] = [:]
+    /// The layer of the operations that are added.
+    var layer: Int?
 
     init(vocabularySize: Int, maximumContext: Int, prefixTokens: [Int32]) {
         graph = IntegerGraph(
@@ -19,7 +21,7 @@ struct GraphBuilder {
     }
 
     mutating func operation(_ name: String, _ kind: Operation.Kind) {
-        graph.operations.append(Operation(name: name, kind: kind))
+        graph.operations.append(Operation(name: name, layer: layer, kind: kind))
     }
 
     mutating func cache(_ cache: CacheState) -> Int {

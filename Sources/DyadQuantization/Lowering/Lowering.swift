@@ -41,16 +41,25 @@ struct Lowering {
             "model.embed_tokens",
             .embed(.init(weight: embedding.weight, scales: embedding.scales, output: residual)))
         for layer in 0..<configuration.layerCount {
+            builder.layer = layer
             residual = try addBlock(layer, input: residual)
         }
+        builder.layer = nil
         let normed = try addNorm("model.norm", model.finalNorm, from: residual, to: .finalNormOutput, nil)
         let head = builder.weight("lm_head", model.head.weight)
         let bias = try builder.bias("lm_head", model.head.bias, input: normed, scales: model.head.weight.scales)
-        let logits = builder.tensor(
-            "logits", [.tokens, .fixed(configuration.vocabularySize)], .i32, Encoding(scale: 0x1p-16, zeroPoint: 0))
+        func addLogits(_ name: String) -> TensorID {
+            builder.tensor(
+                name, [.tokens, .fixed(configuration.vocabularySize)], .i32, Encoding(scale: 0x1p-16, zeroPoint: 0))
+        }
+        let logits = addLogits(configuration.logitCap == nil ? "logits" : "lm_head.output")
         builder.operation(
             "lm_head",
             .logits(.init(input: normed, weight: head.weight, scales: head.scales, bias: bias, output: logits)))
+        if let cap = configuration.logitCap {
+            builder.operation(
+                "logits_cap", .softCap(.init(input: logits, cap: Float(cap), output: addLogits("logits"))))
+        }
     }
 
     // MARK: One block
@@ -104,9 +113,20 @@ struct Lowering {
                 .init(
                     form: .queryKey, input: query, cache: keyCache, factor: Float(1 / Double(size).squareRoot()),
                     output: scores)))
-        let scoresTensor = builder.graph.tensors[scores]
-        let masked = builder.tensor(name + ".masked_scores", rows, scoresTensor.type, scoresTensor.encoding)
-        builder.operation(name + ".mask", .mask(.init(input: scores, output: masked)))
+        var visible = scores
+        if let cap = configuration.scoreCap {
+            // The range of the scores, capped: nothing to calibrate.
+            let (source, grid) = (builder.graph.tensors[scores], Double(IntegerType.i16.range.upperBound))
+            let range = cap * tanh(Double(source.encoding.scale) * grid / cap)
+            visible = builder.tensor(
+                name + ".capped_scores", rows, source.type,
+                Encoding(scale: Float(range / grid), zeroPoint: source.encoding.zeroPoint))
+            builder.operation(
+                name + ".scores_cap", .softCap(.init(input: scores, cap: Float(cap), output: visible)))
+        }
+        let source = builder.graph.tensors[visible]
+        let masked = builder.tensor(name + ".masked_scores", rows, source.type, source.encoding)
+        builder.operation(name + ".mask", .mask(.init(input: visible, output: masked)))
 
         let attended = try site(SiteKey(.attentionOutput, layer: layer), [.tokens, .fixed(heads * size)])
         switch model.attention {
@@ -221,17 +241,17 @@ struct Lowering {
     }
 
     private mutating func addActivation(
-        _ name: String, _ function: DecoderConfiguration.Activation, from input: TensorID, _ layer: Int
+        _ name: String, _ function: ActivationFunction, from input: TensorID, _ layer: Int
     ) throws(DyadError) -> TensorID {
         let source = builder.graph.tensors[input]
         let output = try site(SiteKey(.activationOutput, layer: layer), source.shape)
         let bytes = ActivationTable.bytes(
-            function.tabulated.value, input: source, output: builder.graph.tensors[output])
+            function.value, input: source, output: builder.graph.tensors[output])
         let table = builder.constant(
             name + ".act_fn.table", [1 << source.type.bitWidth], builder.graph.tensors[output].type, bytes)
         builder.operation(
             name + ".act_fn",
-            .lookup(.init(input: input, table: table, function: function.tabulated, output: output)))
+            .lookup(.init(input: input, table: table, function: function, output: output)))
         return output
     }
 

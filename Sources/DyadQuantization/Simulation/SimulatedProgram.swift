@@ -114,6 +114,8 @@ public final class SimulatedProgram {
             case .weightedValues:
                 return try weighted(input(matmul.input, values), matmul.cache, values)
             }
+        case .softCap(let softCap):
+            return try (input(softCap.input, values) / softCap.cap).tanh() * softCap.cap
         case .mask(let mask): return try input(mask.input, values)
         case .softmax(let softmax):
             let scores = try input(softmax.input, values)
@@ -136,14 +138,7 @@ public final class SimulatedProgram {
             let size = try total.size(-1) / heads
             let divisor = try sum.expand([heads, tokens, size]).permute([1, 0, 2]).reshape([tokens, heads * size])
             return try total / divisor
-        case .lookup(let lookup):
-            let x = try input(lookup.input, values)
-            switch lookup.function {
-            case .silu: return try x.silu()
-            case .gelu: return try x.gelu(.none)
-            case .geluTanh: return try x.gelu(.tanh)
-            case .relu: return try x.relu()
-            }
+        case .lookup(let lookup): return try lookup.function(input(lookup.input, values))
         case .multiply(let pair): return try input(pair.left, values) * input(pair.right, values)
         case .add(let pair): return try input(pair.left, values) + input(pair.right, values)
         case .requantize(let requantize): return try input(requantize.input, values) * requantize.factor

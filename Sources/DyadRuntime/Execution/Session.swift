@@ -107,7 +107,7 @@ public final class Session {
                 let frame = step(part)
                 if isObserving { observeLogits(frame) }
                 if start + part.count == tokens.count {
-                    plan.logits.run(frame, rows: part.count - 1..<part.count, into: logitRows.pointer)
+                    plan.runLogits(frame, rows: part.count - 1..<part.count, into: logitRows.pointer)
                 }
             }
         }
@@ -150,7 +150,7 @@ public final class Session {
                 if isObserving { observeLogits(frame) }
                 for first in stride(from: max(wanted - start, 0), to: count, by: Self.evaluatedRows) {
                     let rows = min(Self.evaluatedRows, count - first)
-                    plan.logits.run(frame, rows: first..<first + rows, into: logitRows.pointer)
+                    plan.runLogits(frame, rows: first..<first + rows, into: logitRows.pointer)
                     try body(
                         start + first,
                         UnsafeBufferPointer(start: logitRows.elements(Int32.self), count: rows * vocabulary))
@@ -200,12 +200,14 @@ public final class Session {
 
     private func observeLogits(_ frame: Frame) {
         guard let observer else { return }
-        var values: [Int32] = []
-        values.reserveCapacity(frame.rows * runtime.vocabularySize)
-        for row in 0..<frame.rows {
-            plan.logits.run(frame, rows: row..<row + 1, into: logitRows.pointer)
-            values += UnsafeBufferPointer(start: logitRows.elements(Int32.self), count: runtime.vocabularySize)
+        for (stages, tensor) in ([plan.logits.output] + plan.finishes.map(\.output)).enumerated() {
+            var values: [Int32] = []
+            values.reserveCapacity(frame.rows * runtime.vocabularySize)
+            for row in 0..<frame.rows {
+                plan.runLogits(frame, rows: row..<row + 1, into: logitRows.pointer, stages: stages)
+                values += UnsafeBufferPointer(start: logitRows.elements(Int32.self), count: runtime.vocabularySize)
+            }
+            observer(ObservedTensor(tensor, rows: frame.rows, values: values))
         }
-        observer(ObservedTensor(plan.logits.output, rows: frame.rows, values: values))
     }
 }

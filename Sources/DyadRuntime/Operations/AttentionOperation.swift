@@ -8,11 +8,12 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
     /// computes the same one shows it.
     struct Internals {
         var scores: PlannedTensor?
+        var capped: PlannedTensor?
         var masked: PlannedTensor?
         var probabilities: PlannedTensor?
         var prefixWeights: PlannedTensor?
 
-        var all: [PlannedTensor] { [scores, masked, probabilities, prefixWeights].compactMap(\.self) }
+        var all: [PlannedTensor] { [scores, capped, masked, probabilities, prefixWeights].compactMap(\.self) }
     }
 
     let name: String
@@ -23,6 +24,7 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
     private let parameters: dyad_attention
     private let stages: Internals
     private let prefixValues: AlignedMemory
+    private let cap: SoftCap?
     private let tokensPerTask: Int
 
     var inputs: [TensorID] { [queries] }
@@ -35,13 +37,16 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
     /// `prefixValues` is s8 `[heads, prefix, dimension]`, values minus 128.
     init(
         name: String, queries: TensorID, output: PlannedTensor, keyCache: Int, valueCache: Int,
-        parameters: dyad_attention, stages: Internals, prefixValues: [Int8]
+        parameters: dyad_attention, stages: Internals, prefixValues: [Int8], cap: SoftCap?
     ) throws(DyadError) {
         self.name = name
         self.queries = queries
         self.output = output
         self.keyCache = keyCache
         self.valueCache = valueCache
+        self.cap = cap
+        var parameters = parameters
+        if let cap { parameters.cap = cap.parameters }
         self.parameters = parameters
         self.stages = stages
         self.prefixValues = try AlignedMemory(prefixValues, subject: name)
@@ -59,6 +64,7 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
         var watch = dyad_attention_watch()
         if frame.isWatched {
             watch.scores = stages.scores.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
+            watch.capped = stages.capped.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
             watch.masked = stages.masked.map { frame.pointer($0.id).assumingMemoryBound(to: UInt16.self) }
             watch.probabilities = stages.probabilities.map {
                 frame.pointer($0.id).assumingMemoryBound(to: UInt16.self)
@@ -87,6 +93,37 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// `softCap`: inside of attention, where the kernel applies it, or behind the logits.
+struct SoftCap: LogitsFinish, @unchecked Sendable {
+    let output: PlannedTensor
+    let parameters: dyad_soft_cap
+    /// Where `parameters` points to.
+    private let tangents: AlignedMemory
+
+    init(
+        _ softCap: Operation.SoftCap, of graph: IntegerGraph, tangents: AlignedMemory, name: String
+    ) throws(DyadError) {
+        let derived = try graph.softCapParameters(softCap, name: name)
+        output = PlannedTensor(softCap.output, graph.tensors[softCap.output])
+        self.tangents = tangents
+        parameters = dyad_soft_cap(
+            input: graph.tensors[softCap.input].format, output: graph.tensors[softCap.output].format,
+            argument: derived.argument.kernelRescale, result: derived.result.kernelRescale,
+            tangents: tangents.elements(Int32.self))
+    }
+
+    func run(_ frame: Frame, _ logits: UnsafeMutableRawPointer, count: Int) {
+        let perTask = 16384
+        withUnsafePointer(to: parameters) { cap in
+            frame.pool.run(tasks: (count + perTask - 1) / perTask) { task, _ in
+                let start = task * perTask
+                let place = logits + start * MemoryLayout<Int32>.stride
+                frame.kernels.pointee.soft_cap(cap, place, min(perTask, count - start), place)
             }
         }
     }

@@ -57,6 +57,14 @@ extension PlannedOperation {
     func scratchBytes(rows: Int, columns: Int) -> Int { 0 }
 }
 
+/// What is done to the logits behind the head.
+protocol LogitsFinish: Sendable {
+    /// The tensor written.
+    var output: PlannedTensor { get }
+    /// Changes `count` i32 logits in place.
+    func run(_ frame: Frame, _ logits: UnsafeMutableRawPointer, count: Int)
+}
+
 /// What an operation sees while it runs: the memory and the place of this step.
 struct Frame {
     let kernels: UnsafePointer<dyad_kernels>

@@ -69,11 +69,12 @@ extension PlanBuilder {
         var queries: TensorID
         var keyCache: Int
         var parameters = dyad_attention()
+        var cap: SoftCap?
         var stages = AttentionOperation.Internals()
     }
 
     /// From the scores, masked or not, that the operation `weigher` reads: back to the queries.
-    private func scores(
+    private mutating func scores(
         _ id: TensorID, _ weigher: Int
     ) throws(DyadError) -> (attention: Beginning, chain: [Int]) {
         var (chain, source): ([Int], TensorID) = ([], id)
@@ -82,10 +83,21 @@ extension PlanBuilder {
             (chain, source) = ([index], mask.input)
             if !isFused[index] { masked = planned(id) }
         }
+        var cap: SoftCap?
+        var capped: PlannedTensor?
+        if let index = producers[source], case .softCap(let softCap) = graph.operations[index].kind {
+            cap = try self.softCap(softCap, graph.operations[index].name)
+            if !isFused[index] { capped = planned(source) }
+            (chain, source) = ([index] + chain, softCap.input)
+        }
         guard let index = producers[source], case .matmul(let product) = graph.operations[index].kind else {
-            throw unsupported(graph.operations[weigher].name, "scores that are masked twice", "one mask or none")
+            throw unsupported(
+                graph.operations[weigher].name, "scores that are masked or capped twice, or capped behind the mask",
+                "scores, at most one cap, at most one mask")
         }
         var attention = Beginning(queries: product.input, keyCache: product.cache)
+        attention.cap = cap
+        attention.stages.capped = capped
         if !isFused[index] { attention.stages.scores = planned(source) }
         attention.stages.masked = masked
         let (queries, cache) = (graph.tensors[product.input], graph.caches[product.cache])
@@ -121,7 +133,7 @@ extension PlanBuilder {
         let operation = try AttentionOperation(
             name: graph.operations[chain[chain.count - 1]].name, queries: beginning.queries, output: planned(output),
             keyCache: beginning.keyCache, valueCache: valueCache, parameters: attention, stages: beginning.stages,
-            prefixValues: prefixValues)
+            prefixValues: prefixValues, cap: beginning.cap)
         fuse(chain, as: operation)
     }
 

@@ -16,6 +16,8 @@ struct PlanBuilder {
     private var operations: [any PlannedOperation] = []
     /// Tables used by several layers, by constant.
     private var tables: [String: AlignedMemory] = [:]
+    /// The table of all soft caps.
+    private var tangents: AlignedMemory?
     /// Packed weights, by constant: several linears may read the same.
     private var panels: [String: AlignedMemory] = [:]
     /// Operations that are part of a fused one.
@@ -79,14 +81,19 @@ struct PlanBuilder {
             case .layerNorm(let norm): try add(norm, .layer, name)
             case .linear(let linear): operations.append(try planned(linear, name))
             case .logits(let linear):
-                guard index == graph.operations.count - 1 else {
-                    throw unsupported(name, "operations behind the logits", "the logits at the end")
+                var finishes: [any LogitsFinish] = []
+                for operation in graph.operations[(index + 1)...] {
+                    guard case .softCap(let softCap) = operation.kind else {
+                        throw unsupported(operation.name, "an operation behind the logits", "the logits, or their cap")
+                    }
+                    finishes.append(try self.softCap(softCap, operation.name))
                 }
-                return ExecutionPlan(self, logits: try planned(linear, name), operations: operations)
+                return ExecutionPlan(
+                    self, logits: try planned(linear, name), finishes: finishes, operations: operations)
             case .rotary(let rotary): try add(rotary, name)
             case .cacheAppend(let append):
                 operations.append(CacheAppendOperation(name: name, input: append.input, cache: append.cache))
-            case .matmul, .mask, .softmax, .exponential, .lateAttention:
+            case .matmul, .softCap, .mask, .softmax, .exponential, .lateAttention:
                 throw unsupported(
                     name, "a step of attention that leads to no product with values", "one that is read, or none")
             case .lookup(let lookup): try add(lookup, name)
@@ -126,6 +133,17 @@ struct PlanBuilder {
         let table = try AlignedMemory(try program.elements(of: constant, as: UInt8.self), subject: constant)
         tables[constant] = table
         return table
+    }
+
+    mutating func softCap(_ softCap: Operation.SoftCap, _ name: String) throws(DyadError) -> SoftCap {
+        let memory: AlignedMemory
+        if let tangents {
+            memory = tangents
+        } else {
+            memory = try AlignedMemory(FixedPoint.hyperbolicTangents, subject: name)
+        }
+        tangents = memory
+        return try SoftCap(softCap, of: graph, tangents: memory, name: name)
     }
 
     // MARK: Operations one by one

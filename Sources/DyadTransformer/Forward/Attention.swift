@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadTensor
 
 /// Where attention divides by the sum of its exponentials. In real numbers both give the same.
@@ -16,8 +17,9 @@ struct Attention {
     let prefixCount: Int
     /// Nil when each token sees everything (one new token).
     let mask: CausalMasks.Mask?
+    let configuration: DecoderConfiguration
     /// 1/√d
-    let factor: Double
+    private var factor: Double { 1 / Double(configuration.headDimension).squareRoot() }
 
     /// - Parameters:
     ///   - q: `[b, heads, t, d]`
@@ -27,7 +29,7 @@ struct Attention {
         let shape = q.shape
         let mixed: Tensor
         switch (pass.visitor, form) {
-        case (nil, .softmax): mixed = try fused(q, k, v)
+        case (nil, .softmax) where configuration.scoreCap == nil: mixed = try fused(q, k, v)
         case (_, .softmax): mixed = try withProbabilities(q, k, v, pass)
         case (_, .lateDivision): mixed = try withLateDivision(q, k, v, pass)
         }
@@ -50,13 +52,13 @@ struct Attention {
     }
 
     private func withProbabilities(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ pass: Pass) throws -> Tensor {
-        let scores = try withHiddenColumns(try pass.site(.scores, try visibleScores(q, k)))
+        let scores = try withHiddenColumns(try visibleScores(q, k, pass))
         let probabilities = try scores.softmax(-1, dtype: .float32).to(q.dtype)
         return try product(try pass.site(.probabilities, probabilities), v)
     }
 
     private func withLateDivision(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ pass: Pass) throws -> Tensor {
-        let scores = try withHiddenColumns(try pass.site(.scores, try visibleScores(q, k)).to(.float32))
+        let scores = try withHiddenColumns(try visibleScores(q, k, pass).to(.float32))
         let tokens = try scores.size(-1) - prefixCount
         let tokenScores = try scores.narrow(-1, start: prefixCount, length: tokens)
         let maximum = try tokenScores.detach().amax([-1], keepDim: true)
@@ -76,11 +78,12 @@ struct Attention {
         return try (numerator / denominator).to(q.dtype)
     }
 
-    /// q·kᵀ·factor, `[b, heads, t, context]`, with 0 where a token may not look.
-    private func visibleScores(_ q: Tensor, _ k: Tensor) throws -> Tensor {
-        let scores = try product(q, try k.transpose(2, 3)) * factor
-        guard let mask else { return scores }
-        return try scores * mask.visible.to(scores.dtype)
+    /// q·kᵀ·factor, `[b, heads, t, context]`, capped, with 0 where a token may not look.
+    private func visibleScores(_ q: Tensor, _ k: Tensor, _ pass: Pass) throws -> Tensor {
+        var scores = try product(q, try k.transpose(2, 3)) * factor
+        if let mask { scores = try scores * mask.visible.to(scores.dtype) }
+        scores = try pass.site(.scores, scores)
+        return try configuration.scoreCap.map { try scores.softCapped(at: $0) } ?? scores
     }
 
     /// The scores with −∞ where a token may not look. (A product and a sum with the mask are vectorised, filling is not.)
@@ -121,4 +124,9 @@ struct CausalMasks {
         last = (tokens, start, mask)
         return mask
     }
+}
+
+extension Tensor {
+    /// cap · tanh(self / cap): between −cap and cap, with slope 1 at 0.
+    func softCapped(at cap: Double) throws -> Tensor { try (self * (1 / cap)).tanh() * cap }
 }

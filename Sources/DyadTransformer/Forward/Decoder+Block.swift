@@ -1,4 +1,6 @@
 import DyadCheckpoint
+import DyadFormats
+import enum DyadGraph.ActivationFunction
 import DyadTensor
 
 extension Decoder {
@@ -54,11 +56,11 @@ extension Decoder {
         if let gateProj = weights.gateProj {
             let gate = try pass.site(.gateOutput, try pass.linear(x, gateProj, .gateWeight, .gateBias))
             let up = try pass.site(.upOutput, try pass.linear(x, weights.upProj, .upWeight, .upBias))
-            let activated = try pass.site(.activationOutput, try configuration.activation(of: gate))
+            let activated = try pass.site(.activationOutput, try configuration.activation(gate))
             inner = try pass.site(.product, try activated * up)
         } else {
             let up = try pass.site(.upOutput, try pass.linear(x, weights.upProj, .upWeight, .upBias))
-            inner = try pass.site(.activationOutput, try configuration.activation(of: up))
+            inner = try pass.site(.activationOutput, try configuration.activation(up))
         }
         if let onlineRotation {
             inner = try pass.site(.downInput, try onlineRotation.apply(inner))
@@ -99,8 +101,7 @@ extension Decoder {
         }
         let attention = Attention(
             form: attentionForm, prefixCount: prefix?.count ?? 0,
-            mask: try masks.mask(tokens: tokens, start: start, device: device),
-            factor: 1 / Double(configuration.headDimension).squareRoot())
+            mask: try masks.mask(tokens: tokens, start: start, device: device), configuration: configuration)
         let mixed = try attention.apply(
             try q.reshape([batch, tokens, heads, configuration.headDimension]).transpose(1, 2), keys, values, pass)
         return try pass.site(.oOutput, try pass.linear(mixed, weights.oProj, .oWeight, .oBias))
@@ -116,10 +117,10 @@ extension Decoder {
     }
 }
 
-extension DecoderConfiguration {
-    /// The nonlinearity of the feed-forward part.
-    func activation(of x: Tensor) throws -> Tensor {
-        switch activation {
+extension ActivationFunction {
+    /// The function of every element.
+    public func callAsFunction(_ x: Tensor) throws(DyadError) -> Tensor {
+        switch self {
         case .silu: try x.silu()
         case .gelu: try x.gelu(.none)
         case .geluTanh: try x.gelu(.tanh)

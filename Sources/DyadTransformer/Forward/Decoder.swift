@@ -86,7 +86,8 @@ public final class Decoder {
         let pass = Pass(layer: nil, visitor: visitor)
         let x = try normalizedHidden(hidden, visitor: visitor)
         let head = weights.head ?? LinearWeights(weight: weights.embedding)
-        return try pass.site(.logits, try pass.linear(x, head, .headWeight, .headBias))
+        let logits = try pass.site(.logits, try pass.linear(x, head, .headWeight, .headBias))
+        return try configuration.logitCap.map { try logits.softCapped(at: $0) } ?? logits
     }
 
     /// The final norm alone: what the head reads, `[batch, tokens, hidden]`.

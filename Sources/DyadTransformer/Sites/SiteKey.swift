@@ -66,7 +66,7 @@ public struct SiteKey: Hashable, Sendable {
         case finalResidual
         /// `[b, t, hidden]`: what the head reads.
         case finalNormOutput
-        /// `[b, t, vocabulary]`
+        /// `[b, t, vocabulary]`: of the head, before they are capped.
         case logits
 
         /// Whether every layer has one (if the model has it at all).

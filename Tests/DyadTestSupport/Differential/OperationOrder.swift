@@ -1,7 +1,7 @@
 import DyadGraph
 
 /// In which orders the operations of a graph may stand: the data of each come first, and so does the append to a cache that it
-/// reads; the embedding is the first and the logits are the last.
+/// reads; the embedding is the first, the logits are the last, or their soft cap is.
 public struct OperationOrder {
     /// By operation, those that must come earlier.
     private let earlier: [[Int]]
@@ -15,7 +15,9 @@ public struct OperationOrder {
             if case .cacheAppend(let append) = operation.kind { appends[append.cache] = index }
         }
         earlier = graph.operations.enumerated().map { index, operation in
-            guard index < graph.operations.count - 1 else { return Array(0..<index) }
+            var isLast = index == graph.operations.count - 1
+            if case .logits = operation.kind { isLast = true }
+            guard !isLast else { return Array(0..<index) }
             var earlier = operation.kind.inputs.compactMap { producers[$0] }
             switch operation.kind {
             case .matmul(let o): earlier += [appends[o.cache]].compactMap(\.self)

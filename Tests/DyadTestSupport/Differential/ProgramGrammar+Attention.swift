@@ -60,21 +60,27 @@ extension ProgramGrammar {
         let heads = graph.caches[cache].keyValueHeads * source.pick([1, 2, 3, 6])
         let query = activation(of: heads * graph.caches[cache].headDimension, .u8)
         let output = tensor([.fixed(heads), .tokens, .context], .u16, 12.0 / 32768, 32768)
-        append(
-            .matmul(
-                .init(
-                    form: .queryKey, input: query, cache: cache, factor: source.pick([0.5, 1, 0.0625, 3]),
-                    output: output)))
+        let choice = source.choose(8)
+        let factor: Float = [0.5, 1, 0.0625, 3][choice % 4]
+        append(.matmul(.init(form: .queryKey, input: query, cache: cache, factor: factor, output: output)))
+        let visible = choice < 4 ? output : addCap(of: output)
         guard !source.oneIn(4) else {
-            scores.append(output)
-            return output
+            scores.append(visible)
+            return visible
         }
-        let masked = tensor(graph.tensors[output].shape, .u16, 12.0 / 32768, 32768)
-        append(.mask(.init(input: output, output: masked)))
+        let masked = tensor(
+            graph.tensors[output].shape, .u16, graph.tensors[visible].encoding.scale, 32768)
+        append(.mask(.init(input: visible, output: masked)))
         scores.append(masked)
-        // Rarely another attention takes them without the mask.
-        if source.oneIn(4) { scores.append(output) }
+        // Rarely another attention takes them without the mask, or without the cap.
+        if source.oneIn(4) { scores.append(choice < 4 || source.oneIn(2) ? output : visible) }
         return masked
+    }
+
+    private mutating func addCap(of scores: TensorID) -> TensorID {
+        let output = tensor(graph.tensors[scores].shape, .u16, source.pick([12, 5, 1]) / 32768, 32768)
+        append(.softCap(.init(input: scores, cap: source.pick([5, 0.01, 50, 4000]), output: output)))
+        return output
     }
 
     private mutating func addCache(heads: Int, dimension: Int) -> Int {

@@ -14,6 +14,9 @@ extension ProgramGrammar {
         let input = anyActivation()
         let output = tensor([.tokens, .fixed(graph.vocabularySize)], .i32, 0x1p-16, 0)
         append(.logits(linear(from: input, to: output)))
+        guard Int.random(in: 0..<3, using: &random) == 0 else { return }
+        let capped = tensor([.tokens, .fixed(graph.vocabularySize)], .i32, 0x1p-16, 0)
+        append(.softCap(.init(input: output, cap: source.pick([3, 30, 0.01]), output: capped)))
     }
 
     mutating func addLinear() {

@@ -57,6 +57,9 @@ extension Operation.Kind {
         case .matmul(var o):
             o.input = tensor
             return .matmul(o)
+        case .softCap(var o):
+            o.input = tensor
+            return .softCap(o)
         case .mask(var o):
             o.input = tensor
             return .mask(o)

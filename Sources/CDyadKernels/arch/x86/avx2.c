@@ -257,28 +257,10 @@ static inline void finish_tile(const dyad_linear *linear, int32_t *sums, size_t 
 #define DYAD_TILE_ROWS (2 * REGISTER_ROWS)
 #define DYAD_FINISH_TILE
 #define DYAD_ATTENTION_KERNEL
-#include "../../linear.h"
-#include "../../attention.h"
-#include "../../hadamard.h"
+#include "../../table.h"
 
 #pragma clang attribute pop
 
-const dyad_kernels dyad_kernels_avx2 = {
-    .name = "avx2",
-    .linear = linear_rows,
-    .append_keys = rows_append_keys,
-    .append_values = rows_append_values,
-    .attention = attention_tile,
-    .embed = rows_embed,
-    .rms_norm = rows_rms_norm,
-    .layer_norm = rows_layer_norm,
-    .rotary = rows_rotary,
-    .add = rows_add,
-    .multiply = rows_multiply,
-    .requantize = rows_requantize,
-    .hadamard = rows_hadamard,
-    .gated_hadamard = rows_gated_hadamard,
-    .lookup = rows_lookup,
-};
+DYAD_KERNEL_TABLE(avx2);
 
 #endif
