@@ -61,6 +61,7 @@ format:
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(FORMATTED)
+	scripts/check_manifest
 
 docs: ## the DocC pages, into .build/docs
 	@mkdir -p .build

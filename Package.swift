@@ -11,7 +11,7 @@ let package = Package(
     platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
         .library(name: "DyadRuntime", targets: ["DyadRuntime", "DyadTokenizer"]),
-        .library(name: "DyadQuantization", targets: ["DyadQuantization", "DyadEvaluation"]),
+        .library(name: "DyadQuantization", targets: ["DyadQuantization", "DyadEvaluation", "DyadTargets", "DyadJobs"]),
         .executable(name: "dyad", targets: ["dyad"]),
     ],
     traits: [
@@ -71,15 +71,26 @@ let package = Package(
         .target(
             name: "DyadEvaluation",
             dependencies: [
-                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadRuntime", "DyadExport", "DyadGraph",
+                "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadRuntime", "DyadGraph",
                 "DyadTokenizer", "DyadFormats",
+            ]),
+        .target(
+            name: "DyadTargets",
+            dependencies: [
+                "DyadEvaluation", "DyadExport", "DyadRuntime", "DyadGraph", "DyadFormats",
             ],
             resources: [.copy("Scripts")]),
+        .target(
+            name: "DyadJobs",
+            dependencies: [
+                "DyadTargets", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor", "DyadCheckpoint",
+                "DyadRuntime", "DyadExport", "DyadGraph", "DyadTokenizer", "DyadFormats",
+            ]),
         .executableTarget(
             name: "dyad",
             dependencies: [
-                "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadTensor",
-                "DyadCheckpoint", "DyadRuntime", "DyadExport", "DyadTokenizer", "DyadGraph", "DyadFormats",
+                "DyadJobs", "DyadTargets", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadCheckpoint",
+                "DyadRuntime", "DyadExport", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -96,7 +107,7 @@ let package = Package(
         .testTarget(
             name: "DyadExportTests",
             dependencies: [
-                "DyadTestSupport", "DyadExport", "DyadCheckpoint", "DyadGraph", "DyadFormats",
+                "DyadTestSupport", "DyadExport", "DyadGraph", "DyadFormats",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ]),
         .testTarget(
@@ -106,11 +117,12 @@ let package = Package(
             ]),
         .testTarget(
             name: "DyadTransformerTests",
-            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadTokenizer", "DyadFormats"]),
+            dependencies: ["DyadTransformer", "DyadTensor", "DyadCheckpoint", "DyadFormats"]),
         .testTarget(
             name: "DyadEvaluationTests",
             dependencies: [
-                "DyadTestSupport", "DyadEvaluation", "DyadExport", "DyadQuantization", "DyadTransformer", "DyadTensor",
+                "DyadTestSupport", "DyadJobs", "DyadTargets", "DyadEvaluation", "DyadExport", "DyadQuantization",
+                "DyadTransformer", "DyadTensor",
                 "DyadCheckpoint", "DyadRuntime", "CDyadKernels", "DyadGraph", "DyadTokenizer", "DyadFormats",
             ]),
         .testTarget(

@@ -36,7 +36,7 @@ struct ExportPiece {
 extension ExportPlan {
     /// Prefill chunks, unless there are none, and single steps: of the whole program, or of its parts.
     func pieces(of program: IntegerProgram, ending: String) -> [ExportPiece] {
-        let layers = layers ?? ProgramPart.layersThatFit(target.largestPart, of: program.graph)
+        let layers = layers ?? ProgramPart.layersThatFit(target.descriptor.largestPart, of: program.graph)
         let parts = ProgramPart.parts(of: program.graph, layers: layers)
         func pieces(_ name: String, _ tokens: Int) -> [ExportPiece] {
             parts.enumerated().map { index, part in

@@ -31,45 +31,6 @@ public struct ExportSource: Equatable, Sendable {
     }
 }
 
-/// The tool chains, and what each takes.
-public enum ExportTarget: String, CaseIterable, Sendable {
-    /// ONNX Runtime on any machine.
-    case onnxruntime
-    /// Snapdragon 8 Gen 3.
-    case sm8650
-    /// Snapdragon 8 Elite.
-    case sm8750
-    /// LiteRT on any machine.
-    case litert
-    /// Arm's Ethos-U85 with 256 multipliers: LiteRT's form, compiled by vela.
-    case ethosU85 = "ethos-u85-256"
-    /// Core ML on iOS 18 and macOS 15.
-    case coreml
-
-    /// Whether it is a Qualcomm HTP, whose rules ``legalized(for:)`` then applies.
-    public var isHTP: Bool { htp != nil }
-    /// Whether its operations on integers include exponentials, logarithms and comparisons.
-    var hasExponentials: Bool { self == .onnxruntime || isHTP }
-    /// Whether it takes LiteRT's form.
-    public var isLiteRT: Bool { self == .litert || self == .ethosU85 }
-    /// The most bytes of weights in one file: offsets of a FlatBuffer, and the protobuf message around a context binary, end at 2 GiB.
-    /// A tenth is left for the graph and what compilers add. nil where the weights stand in a file of their own.
-    var largestPart: Int? {
-        switch self {
-        case .sm8650, .sm8750, .litert, .ethosU85: (1 << 31) - (1 << 31) / 10
-        case .onnxruntime, .coreml: nil
-        }
-    }
-    /// QNN's number of the chip and the version of its HTP.
-    public var htp: (chip: Int, architecture: Int)? {
-        switch self {
-        case .onnxruntime, .litert, .ethosU85, .coreml: nil
-        case .sm8650: (57, 75)
-        case .sm8750: (69, 79)
-        }
-    }
-}
-
 /// What of a program is exported, and for what: the settings that all formats share.
 public struct ExportPlan: Equatable, Sendable {
     /// What the graphs must run on.

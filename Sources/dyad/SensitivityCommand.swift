@@ -1,5 +1,7 @@
 import ArgumentParser
 import DyadEvaluation
+import DyadJobs
+import DyadTargets
 import DyadFormats
 import DyadQuantization
 

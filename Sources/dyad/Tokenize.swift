@@ -1,6 +1,8 @@
 import ArgumentParser
 import DyadCheckpoint
 import DyadEvaluation
+import DyadJobs
+import DyadTargets
 import DyadFormats
 import DyadGraph
 import DyadTokenizer

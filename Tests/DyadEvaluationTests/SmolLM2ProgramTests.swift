@@ -1,5 +1,7 @@
 import DyadCheckpoint
 import DyadEvaluation
+import DyadJobs
+import DyadTargets
 import DyadGraph
 import DyadQuantization
 import DyadRuntime

@@ -1,5 +1,7 @@
 import DyadCheckpoint
 import DyadEvaluation
+import DyadJobs
+import DyadTargets
 import DyadFormats
 import DyadTensor
 import DyadTokenizer

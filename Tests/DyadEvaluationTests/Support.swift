@@ -1,4 +1,6 @@
 import DyadEvaluation
+import DyadJobs
+import DyadTargets
 import DyadTensor
 import Foundation
 import Testing

@@ -139,7 +139,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let program = tinyProgram()
         let exporter: any Exporter =
-            target.isLiteRT
+            target.descriptor.isSigned
             ? LiteRTExporter(ExportPlan(target: target, context: 16, chunk: nil, layers: 1))
             : ONNXExporter(ExportPlan(target: target, context: 16, chunk: nil, layers: 1))
         let report = try exporter.export(program, from: tinySource, to: folder)

@@ -63,7 +63,7 @@ import Testing
         {
             let lowered = try StaticLowering.lower(program, part: part, shape: extents, for: target)
             // LiteRT has no form of some operations, and says so.
-            guard !target.isLiteRT || lowered.nodes.allSatisfy({ Self.hasLiteRTForm($0.operation) }) else {
+            guard !target.descriptor.isSigned || lowered.nodes.allSatisfy({ Self.hasLiteRTForm($0.operation) }) else {
                 #expect(throws: DyadError.self) { _ = try lowered.legalized(for: target) }
                 continue
             }

@@ -21,7 +21,7 @@ public struct FloatModel: LanguageModel {
     }
 
     /// Creates the adapter of a float model whose hidden states are kept.
-    init(_ decoder: Decoder, name: String, store: HiddenStateStore?) {
+    public init(_ decoder: Decoder, name: String, store: HiddenStateStore?) {
         (self.decoder, self.name, visitor, self.store) = (decoder, name, nil, store)
     }
 

@@ -7,16 +7,18 @@ import Foundation
 ///
 /// One safetensors file a window, named by a digest of the model, the constant prefix and the window's tokens, with
 /// `[1, tokens, hidden]` float32 in it. A hundred windows of 1,024 tokens of a 135M model take 240 MB.
-struct HiddenStateStore {
+public struct HiddenStateStore: Sendable {
     private let folder: String
     private let model: String
     private static let tensor = "hidden"
 
+    /// A store in a folder.
+    ///
     /// - Parameters:
     ///   - folder: created if there is none.
     ///   - fingerprint: of the model's weights.
     ///   - prefix: the constant prefix in front of every window.
-    init(folder: String, fingerprint: String, prefix: [Int32]) throws(DyadError) {
+    public init(folder: String, fingerprint: String, prefix: [Int32]) throws(DyadError) {
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         } catch {

@@ -2,7 +2,7 @@ import Foundation
 
 extension Collection where Element: Comparable {
     /// Where the largest element is, the first of equal ones.
-    var indexOfLargest: Index? { self.max().flatMap { largest in firstIndex(of: largest) } }
+    package var indexOfLargest: Index? { self.max().flatMap { largest in firstIndex(of: largest) } }
 }
 
 /// One row of logits and its softmax' normalisation, in log space.

@@ -27,7 +27,7 @@ extension StaticGraph {
                 if let rewrite = graph.growSmallWeights(of: node) { rewrites.append(rewrite) }
             }
         }
-        guard target.isLiteRT else { return (graph, rewrites) }
+        guard target.descriptor.isSigned else { return (graph, rewrites) }
         let signed = try SignedRewriter.rewrite(graph)
         return (signed.graph, rewrites + signed.rewrites)
     }

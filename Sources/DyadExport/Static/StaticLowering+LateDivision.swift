@@ -22,7 +22,7 @@ extension StaticLowering {
 
     mutating func lowerExponential(_ o: DyadGraph.Operation.Exponential) throws(DyadError) {
         let scores = try value(o.input)
-        guard target.hasExponentials, graph.tensors[o.output].type == .u8, prefix <= 1,
+        guard target.descriptor.hasExponentials, graph.tensors[o.output].type == .u8, prefix <= 1,
             case (.u16, let encoding) = builder.encoding(scores)
         else {
             builder.note(.softmax)

@@ -79,9 +79,3 @@ public struct Benchmark: Sendable {
         #endif
     }
 }
-
-extension Duration {
-    fileprivate var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) * 1e-18
-    }
-}

@@ -1,3 +1,4 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import DyadGraph
@@ -34,13 +35,6 @@ public enum TargetLibrary: String, CaseIterable, Sendable {
     func write(
         _ part: ProgramPart, of program: IntegerProgram, shape: StaticShape, observing: Bool, to folder: String
     ) throws(DyadError) -> (file: String, graph: StaticGraph) {
-        if target.isLiteRT {
-            let graph = try LiteRTExporter.writeObserved(
-                part, of: program, shape: shape, target: target, observing: observing, to: folder)
-            return ("\(folder)/graph.tflite", graph)
-        }
-        let graph = try ONNXExporter.writeObserved(
-            part, of: program, shape: shape, target: target, observing: observing, to: folder)
-        return ("\(folder)/graph.onnx", graph)
+        try target.writeObserved(part, of: program, shape: shape, observing: observing, to: folder)
     }
 }

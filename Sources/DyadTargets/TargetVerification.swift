@@ -1,3 +1,4 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import DyadGraph
@@ -322,7 +323,7 @@ public struct TargetVerification: Sendable {
                     program.graph.tensors[number], expected, value, value.integers(bytes), model, target,
                     factor: exported.factors[value.name] ?? 1)
             }
-            if case .logits(let head)? = program.graph.operations.last?.kind, head.output == number {
+            if number == program.graph.logits {
                 let width = program.graph.vocabularySize
                 row.bestTokens = (
                     expected.count / width, equalBestTokens(expected, value.integers(bytes), width: width)

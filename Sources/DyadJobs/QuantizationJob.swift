@@ -1,4 +1,5 @@
 import DyadCheckpoint
+import DyadEvaluation
 import DyadFormats
 import DyadGraph
 import DyadQuantization
@@ -270,23 +271,5 @@ public struct QuantizationJob {
         object["held_out_tokens"] = .integer(scores[0].tokens)
         for score in scores { object["\(score.model)_perplexity"] = .measured(score.perplexity) }
         return .object(object)
-    }
-}
-
-/// The version that files and `dyad --version` carry.
-public let dyadVersion = "0.1.0"
-
-extension Duration {
-    /// As a number of seconds.
-    public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}
-
-extension Checkpoint {
-    /// The tokenizer that belongs to the checkpoint.
-    public func tokenizer() throws(DyadError) -> Tokenizer {
-        switch try tokenizerSource {
-        case .gguf(let file): return try Tokenizer(gguf: file)
-        case .folder(let path): return try Tokenizer(folder: path)
-        }
     }
 }

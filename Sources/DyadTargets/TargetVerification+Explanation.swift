@@ -1,3 +1,4 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import DyadGraph

@@ -1,3 +1,4 @@
+import DyadEvaluation
 import DyadFormats
 import DyadGraph
 import DyadRuntime

@@ -1,9 +1,10 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import Foundation
 
 /// A graph compiled by vela for an Arm Ethos-U. It was not executed: no simulator of Ethos-U is at hand.
-public struct EthosBinary: Sendable {
+public struct EthosBinary: CompiledGraph {
     /// The file, beside the graph.
     public var file: String
     /// Its size.
@@ -41,5 +42,23 @@ public struct EthosBinary: Sendable {
         }
         try CompiledFiles.write(binaries.map { ($0.file, target.rawValue) }, in: folder)
         return binaries
+    }
+}
+
+extension EthosBinary {
+    /// See ``CompiledGraph``.
+    public var facts: [(String, JSONValue)] {
+        [("npu_operators", .integer(npuOperators)), ("cpu_operators", .integer(cpuOperators))]
+    }
+    /// See ``CompiledGraph``.
+    public var summary: String {
+        "\(bytes) bytes, \(npuOperators) operators on the Ethos-U, \(cpuOperators) on the CPU"
+    }
+}
+
+extension TargetCompiler {
+    /// vela.
+    static let vela = TargetCompiler(key: "ethos_binaries") { (report, folder, target, progress) throws(DyadError) in
+        try EthosBinary.compile(report, in: folder, for: target, progress: progress)
     }
 }

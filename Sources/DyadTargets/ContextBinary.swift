@@ -1,9 +1,10 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import Foundation
 
 /// A graph compiled for one Qualcomm chip.
-public struct ContextBinary: Sendable {
+public struct ContextBinary: CompiledGraph {
     /// The file, beside the graph.
     public var file: String
     /// Its size.
@@ -56,5 +57,19 @@ public struct ContextBinary: Sendable {
         }
         try CompiledFiles.write(binaries.map { ($0.file, $0.chip) }, in: folder)
         return binaries
+    }
+}
+
+extension ContextBinary {
+    /// See ``CompiledGraph``.
+    public var facts: [(String, JSONValue)] { [("chip", .string(chip))] }
+    /// See ``CompiledGraph``.
+    public var summary: String { "\(bytes) bytes, \(chip)" }
+}
+
+extension TargetCompiler {
+    /// QNN, through ONNX Runtime.
+    static let qnn = TargetCompiler(key: "context_binaries") { (report, folder, target, progress) throws(DyadError) in
+        try ContextBinary.compile(report, in: folder, for: target, progress: progress)
     }
 }

@@ -1,3 +1,4 @@
+import DyadEvaluation
 import Foundation
 
 extension TargetVerification {

@@ -1,4 +1,5 @@
 import DyadCheckpoint
+import DyadEvaluation
 import DyadFormats
 import DyadGraph
 

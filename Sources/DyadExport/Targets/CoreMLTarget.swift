@@ -1,0 +1,4 @@
+extension TargetDescriptor {
+    /// Core ML on iOS 18 and macOS 15. No library executes it here.
+    static let coreML = TargetDescriptor(formats: [.coreml], exporter: { CoreMLExporter($0) })
+}

@@ -1,0 +1,14 @@
+import DyadFormats
+
+extension TargetDescriptor {
+    /// LiteRT on any machine.
+    static let liteRT = TargetDescriptor(
+        formats: [.litert], isSigned: true, largestPart: twoGibibytes, exporter: { LiteRTExporter($0) },
+        observed: (
+            "graph.tflite",
+            { (part, program, shape, target, observing, path) throws(DyadError) in
+                try LiteRTExporter.writeObserved(
+                    part, of: program, shape: shape, target: target, observing: observing, to: path)
+            }
+        ))
+}
