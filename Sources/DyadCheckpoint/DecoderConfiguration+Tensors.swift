@@ -1,37 +1,39 @@
 extension DecoderConfiguration {
     /// The canonical names and shapes (outermost dimension first) of every tensor a model of this configuration
-    /// consists of, in the order of the forward pass. The names are those of Hugging Face's Llama.
+    /// consists of, in the order of the forward pass. ``WeightKey`` has the names.
     public func tensorShapes() -> [(name: String, shape: [Int])] {
         var tensors: [(name: String, shape: [Int])] = []
-        func norm(_ name: String, _ width: Int) {
-            tensors.append((name + ".weight", [width]))
-            if normKind == .layer { tensors.append((name + ".bias", [width])) }
+        func add(_ weight: WeightKey.Weight, _ layer: Int?, _ shape: [Int]) {
+            tensors.append((WeightKey(weight, layer: layer).checkpointName, shape))
         }
-        func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) {
-            tensors.append((name + ".weight", [outputs, inputs]))
-            if bias { tensors.append((name + ".bias", [outputs])) }
+        func norm(_ gain: WeightKey.Weight, _ bias: WeightKey.Weight, _ layer: Int?) {
+            add(gain, layer, [hiddenSize])
+            if normKind == .layer { add(bias, layer, [hiddenSize]) }
         }
-        tensors.append(("model.embed_tokens.weight", [vocabularySize, hiddenSize]))
+        func linear(_ weight: WeightKey.Weight, _ layer: Int, _ outputs: Int, _ inputs: Int, bias hasBias: Bool) {
+            add(weight, layer, [outputs, inputs])
+            if hasBias, let bias = weight.bias { add(bias, layer, [outputs]) }
+        }
+        add(.embedding, nil, [vocabularySize, hiddenSize])
         for layer in 0..<layerCount {
-            let prefix = "model.layers.\(layer)."
-            norm(prefix + "input_layernorm", hiddenSize)
-            linear(prefix + "self_attn.q_proj", queryWidth, hiddenSize, bias: attentionBias)
-            linear(prefix + "self_attn.k_proj", keyValueWidth, hiddenSize, bias: attentionBias)
-            linear(prefix + "self_attn.v_proj", keyValueWidth, hiddenSize, bias: attentionBias)
+            norm(.inputNormGain, .inputNormBias, layer)
+            linear(.qWeight, layer, queryWidth, hiddenSize, bias: attentionBias)
+            linear(.kWeight, layer, keyValueWidth, hiddenSize, bias: attentionBias)
+            linear(.vWeight, layer, keyValueWidth, hiddenSize, bias: attentionBias)
             if queryKeyNorm {
-                tensors.append((prefix + "self_attn.q_norm.weight", [headDimension]))
-                tensors.append((prefix + "self_attn.k_norm.weight", [headDimension]))
+                add(.qNormGain, layer, [headDimension])
+                add(.kNormGain, layer, [headDimension])
             }
-            linear(prefix + "self_attn.o_proj", hiddenSize, queryWidth, bias: attentionOutputBias)
-            if postNorms { norm(prefix + "post_self_attn_layernorm", hiddenSize) }
-            if !sharedNorm { norm(prefix + "post_attention_layernorm", hiddenSize) }
-            if gated { linear(prefix + "mlp.gate_proj", intermediateSize, hiddenSize, bias: mlpBias) }
-            linear(prefix + "mlp.up_proj", intermediateSize, hiddenSize, bias: mlpBias)
-            linear(prefix + "mlp.down_proj", hiddenSize, intermediateSize, bias: mlpBias)
-            if postNorms { norm(prefix + "post_mlp_layernorm", hiddenSize) }
+            linear(.oWeight, layer, hiddenSize, queryWidth, bias: attentionOutputBias)
+            if postNorms { norm(.postAttentionNormGain, .postAttentionNormBias, layer) }
+            if !sharedNorm { norm(.feedForwardNormGain, .feedForwardNormBias, layer) }
+            if gated { linear(.gateWeight, layer, intermediateSize, hiddenSize, bias: mlpBias) }
+            linear(.upWeight, layer, intermediateSize, hiddenSize, bias: mlpBias)
+            linear(.downWeight, layer, hiddenSize, intermediateSize, bias: mlpBias)
+            if postNorms { norm(.postFeedForwardNormGain, .postFeedForwardNormBias, layer) }
         }
-        norm("model.norm", hiddenSize)
-        if !tieWordEmbeddings { tensors.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
+        norm(.finalNormGain, .finalNormBias, nil)
+        if !tieWordEmbeddings { add(.headWeight, nil, [vocabularySize, hiddenSize]) }
         return tensors
     }
 }

@@ -48,9 +48,6 @@ public struct Recipe: Equatable, Sendable {
             case nearest
             /// Error-compensating rounding (Frantar et al., "GPTQ", 2023) on the quantised network's own inputs.
             case gptq
-            /// The same with compensation between output channels too, weighted by how strongly the prediction depends on
-            /// them (Tseng et al., "Model-Preserving Adaptive Rounding", 2025).
-            case yaqa
             /// GPTQ from several scales of each row, then coordinate descent over integers and scales (``CoordinateDescent``).
             case descent
         }
@@ -69,7 +66,7 @@ public struct Recipe: Equatable, Sendable {
             case none
             /// The scale minimises the row's squared rounding error.
             case mse
-            /// The scale minimises the rounding error weighted with the inputs' second moments (needs the Hessian of `gptq` or `yaqa`).
+            /// The scale minimises the rounding error weighted with the inputs' second moments (needs the second moments, so not with `nearest`).
             case hessian
         }
     }

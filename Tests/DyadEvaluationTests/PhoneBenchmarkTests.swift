@@ -6,6 +6,7 @@ import Foundation
 import Testing
 
 @testable import DyadEvaluation
+@testable import DyadTargets
 
 /// The folder for a phone, without Qualcomm's compiler and without a phone: what is in it, what its script does, what is read back.
 @Suite struct PhoneBenchmarkTests {

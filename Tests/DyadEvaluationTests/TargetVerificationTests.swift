@@ -6,6 +6,7 @@ import Foundation
 import Testing
 
 @testable import DyadEvaluation
+@testable import DyadTargets
 @testable import DyadExport
 
 /// What a comparison with a vendor's library says of itself; the libraries themselves run in `make test-npu`.

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadTensor
 import DyadTransformer
@@ -35,8 +36,7 @@ import Testing
                 0, keeping: [.embeddingOutput, .attentionResidual, .attentionOutput, .downInput, .product])
             (self.decoder, self.float, self.hidden) = (decoder, float, hidden)
             visitor = QuantizingVisitor(
-                grids: SiteGrids(recipe: Recipe(name: "x", summary: ""), hasOnlineRotation: false),
-                exponentialType: .u8)
+                NetworkPlan(Recipe(name: "x", summary: ""), decoder.configuration, exponentialType: .u8))
         }
 
         /// The target of a linear of the block.
@@ -101,21 +101,21 @@ import Testing
 
     @Test func aDamagedCalibrationIsNamed() throws {
         let decoder = try tinyDecoder()
-        let recipe = try Recipe.named("static-w4a8")
+        let plan = NetworkPlan(try Recipe.named("static-w4a8"), decoder.configuration, exponentialType: .u8)
         let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).safetensors")
             .path(percentEncoded: false)
         defer { try? FileManager.default.removeItem(atPath: file) }
-        var result = Calibrator.Result(encodings: [:], types: [:], weights: [:])
+        var result = QuantizedNetwork()
         result.encodings[SiteKey(.gateOutput, layer: 1)] = .init(scale: 0.5, zeroPoint: 3)
         result.types[SiteKey(.gateOutput, layer: 1)] = .u8
         result.weights[WeightKey(.oWeight, layer: 0)] = QuantizedWeight(
             rows: 48, columns: 48, bits: 4, integers: (0..<48 * 48).map { Int8($0 % 15 - 7) },
             scales: (1...48).map { Float($0) })
         try CalibrationSnapshot(result, allocated: ["layers.0.mlp.product"]).write(file)
-        let read = try CalibrationSnapshot(file: file, decoder: decoder, recipe: recipe)
+        let read = try CalibrationSnapshot(file: file, decoder: decoder, plan: plan)
         #expect(read.allocated == ["layers.0.mlp.product"])
-        #expect(read.result.encodings == result.encodings && read.result.types == result.types)
-        let weight = try #require(read.result.weights[WeightKey(.oWeight, layer: 0)])
+        #expect(read.network.encodings == result.encodings && read.network.types == result.types)
+        let weight = try #require(read.network.weights[WeightKey(.oWeight, layer: 0)])
         #expect(weight.integers == result.weights[WeightKey(.oWeight, layer: 0)]?.integers)
         #expect(weight.scales == (1...48).map { Float($0) } && weight.bits == 4)
 
@@ -127,7 +127,7 @@ import Testing
                     "model.layers.0.self_attn.o_proj.weight", .int8, [2, 2], [Int8](repeating: 0, count: 4))
             ])
         let error = #expect(throws: DyadError.self) {
-            _ = try CalibrationSnapshot(file: file, decoder: decoder, recipe: recipe)
+            _ = try CalibrationSnapshot(file: file, decoder: decoder, plan: plan)
         }
         #expect(error?.file == file)
     }

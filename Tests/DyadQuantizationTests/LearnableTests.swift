@@ -14,7 +14,7 @@ import Testing
     struct Case {
         let decoder: Decoder
         let folded: Decoder
-        let result: Calibrator.Result
+        let result: QuantizedNetwork
         let recipe: Recipe
 
         init(_ shape: Shape = .plain, bits: Int = 4, change: (inout Recipe) -> Void = { _ in }) throws {
@@ -27,16 +27,18 @@ import Testing
             folded = try Quantizer(recipe: recipe, seed: 3, context: 64).transformed(
                 decoder, tokenizer: tinyTokenizer(), text: text)
             result = try Calibrator(
-                decoder: try folded.copy(), recipe: recipe, windows: text.calibration, exponentialType: .u8,
-                progress: nil
+                decoder: try folded.copy(), plan: NetworkPlan(recipe, decoder.configuration, exponentialType: .u8),
+                windows: text.calibration, progress: nil
             ).run()
             self.recipe = recipe
         }
 
+        var plan: NetworkPlan { NetworkPlan(recipe, folded.configuration, exponentialType: .u8) }
+
         func problem(_ change: (inout Recipe.Learning) -> Void) throws -> LearningProblem {
             var stage = Recipe.Learning()
             change(&stage)
-            return try LearningProblem(stage, recipe: recipe, folded: folded, start: result, exponentialType: .u8)
+            return try LearningProblem(stage, plan, folded: folded, start: result)
         }
     }
 
@@ -92,7 +94,7 @@ import Testing
         try disturb(problem, by: 0.2)
         let folded = try problem.folded.copy()
         try problem.fold(into: folded)
-        for key in test.folded.weights.linearKeys(layer: 1) {
+        for key in test.plan.topology.keys(layer: 1) {
             let (now, then) = (try #require(folded.weights[key]), try #require(test.folded.weights[key]))
             #expect(try (difference(now, then) > 1e-3) == changed.contains(key.weight), "\(key.name)")
         }
@@ -248,11 +250,11 @@ import Testing
         }
         var encodings: [SiteKey: LearnableEncoding] = [:]
         for (key, _) in problem.visitor.encodings {
-            let grid = SiteGrids(recipe: test.recipe, hasOnlineRotation: false).grid(key)
+            let grid = test.plan.grid(key)
             encodings[key] = try LearnableEncoding(try #require(result.encodings[key]), grid: try #require(grid))
         }
         let replay = ReplayingVisitor(
-            inner: LearningVisitor(encodings: encodings, weights: [:], exponentialType: .u8), values: recorder.values)
+            inner: LearningVisitor(test.plan, encodings: encodings, weights: [:]), values: recorder.values)
         let after = try withNoGrad { try folded.hiddenStates(Self.batch, visitor: replay) }
         #expect(replay.compared == Set(encodings.keys).intersection(recorder.values.keys) && replay.compared.count > 20)
         #expect(replay.farthest < 1e-3 && Double(replay.moved) < 1e-3 * Double(replay.values))
@@ -286,8 +288,7 @@ import Testing
         var start = test.result
         start.encodings[product] = Encoding(scale: 1e6, zeroPoint: 1)
         let stage = Recipe.Learning()
-        let problem = try LearningProblem(
-            stage, recipe: test.recipe, folded: test.folded, start: start, exponentialType: .u8)
+        let problem = try LearningProblem(stage, test.plan, folded: test.folded, start: start)
         var result = start
         try problem.measureWideRanges(&result) { observer in
             let hidden = try problem.student.hiddenStates(Self.batch, visitor: observer)

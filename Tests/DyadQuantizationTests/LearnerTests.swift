@@ -19,8 +19,8 @@ import Testing
         (stage.steps, stage.batch, stage.warmUp) = (12, 2, 1)
         change(&stage)
         return Learner(
-            recipe: test.recipe, stage: stage, index: 0, windows: LearnableTests.text.training, exponentialType: .u8,
-            seed: 9, run: run, progress: nil)
+            plan: test.plan, stage: stage, index: 0, windows: LearnableTests.text.training, seed: 9, run: run,
+            progress: nil)
     }
 
     private func folder() -> String {
@@ -217,7 +217,7 @@ import Testing
         let path = folder()
         defer { try? FileManager.default.removeItem(atPath: path) }
         let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
-        let float = Calibrator.Result(encodings: [:], types: [:], weights: [:])
+        let float = QuantizedNetwork()
         let outcome = try learner(test, run) { $0.rates.gains = 4e-3 }.run(test.folded, float)
         try run.finish()
         let loss = try #require(try losses(path).first)

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadTensor
 import DyadTransformer
 

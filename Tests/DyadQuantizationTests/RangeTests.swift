@@ -132,8 +132,8 @@ private func gaussian(_ count: Int) -> [Float] {
             var recipe = Recipe(name: "ranges", summary: "")
             recipe.activations.range = rule
             let result = try Calibrator(
-                decoder: try decoder.copy(), recipe: recipe, windows: text.calibration, exponentialType: .u8,
-                progress: nil
+                decoder: try decoder.copy(), plan: NetworkPlan(recipe, decoder.configuration, exponentialType: .u8),
+                windows: text.calibration, progress: nil
             ).run()
             func run(_ sites: Set<SiteKey.Site>) throws -> [SiteKey: Tensor] {
                 let recorder = Recorder()

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor

@@ -85,8 +85,7 @@ public final class Decoder {
     public func finalLogits(_ hidden: Tensor, visitor: (any SiteVisitor)? = nil) throws -> Tensor {
         let pass = Pass(layer: nil, visitor: visitor)
         let x = try normalizedHidden(hidden, visitor: visitor)
-        let head = weights.head ?? LinearWeights(weight: weights.embedding)
-        let logits = try pass.site(.logits, try pass.linear(x, head, .headWeight, .headBias))
+        let logits = try pass.site(.logits, try pass.linear(x, weights.effectiveHead, .headWeight, .headBias))
         return try configuration.logitCap.map { try logits.softCapped(at: $0) } ?? logits
     }
 

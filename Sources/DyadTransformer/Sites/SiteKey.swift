@@ -132,6 +132,13 @@ public struct SiteKey: Hashable, Sendable {
         return "layers.\(layer).\(site.stem)"
     }
 
+    /// Every site of a decoder of so many layers, whether it has it or not.
+    public static func all(layers: Int) -> [SiteKey] {
+        Site.allCases.flatMap { site in
+            site.isInBlock ? (0..<layers).map { SiteKey(site, layer: $0) } : [SiteKey(site)]
+        }
+    }
+
     /// The input of block `layer`: the embedding's output, a residual, or past the last block the final residual.
     public static func blockInput(_ layer: Int, layerCount: Int) -> SiteKey {
         if layer == layerCount { return SiteKey(.finalResidual) }

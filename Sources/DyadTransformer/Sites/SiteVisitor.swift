@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadTensor
 
 /// Sees every activation and every weight of a forward pass, and may replace it.

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadTensor
 
@@ -19,6 +20,9 @@ public struct DecoderWeights: Sendable {
         self.finalNorm = finalNorm
         self.head = head
     }
+
+    /// The head, or the embedding where it serves as one.
+    public var effectiveHead: LinearWeights { head ?? LinearWeights(weight: embedding) }
 
     /// Gives the head a matrix of its own, equal to the embedding until one of them is transformed.
     public mutating func untieHead() {

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -10,12 +11,11 @@ import DyadTransformer
 /// (latent, gradient, two moments), and of one batch the hidden states between the blocks and the activations of one of them. Block
 /// by block: the float model once, one block of the rest, and the hidden states of the windows twice.
 struct Learner {
-    let recipe: Recipe
+    let plan: NetworkPlan
     let stage: Recipe.Learning
     /// Which of the recipe's stages this is.
     let index: Int
     let windows: [[Int32]]
-    let exponentialType: IntegerType
     let seed: UInt64
     let run: RunDirectory?
     let progress: ProgressReporter?
@@ -29,11 +29,11 @@ struct Learner {
     struct Outcome {
         /// The float decoder with the learnt transforms folded in: the same function as before.
         var folded: Decoder
-        var result: Calibrator.Result
+        var result: QuantizedNetwork
     }
 
     /// Learns. A decoder that nobody else holds is not held twice.
-    func run(_ folded: consuming Decoder, _ start: Calibrator.Result) throws -> Outcome {
+    func run(_ folded: consuming Decoder, _ start: QuantizedNetwork) throws -> Outcome {
         if stage.objective != .block { return try runNetwork(folded, start) }
         var outcome = Outcome(folded: try folded.copy(), result: start)
         _ = consume folded
@@ -47,18 +47,16 @@ struct Learner {
 
     /// What a stage must not make worse: the network as calibration left it, with nothing to learn. Only where weights are clipped is
     /// that another network than the one learning starts from.
-    private func unchanged(_ folded: Decoder, _ start: Calibrator.Result, layer: Int? = nil) throws -> LearningProblem {
+    private func unchanged(_ folded: Decoder, _ start: QuantizedNetwork, layer: Int? = nil) throws -> LearningProblem {
         var stage = stage
         stage.rates = Recipe.Learning.Rates()
-        return try LearningProblem(
-            stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+        return try LearningProblem(stage, plan, folded: folded, start: start, layer: layer)
     }
 
     // MARK: The whole network
 
-    private func runNetwork(_ folded: Decoder, _ start: Calibrator.Result) throws -> Outcome {
-        let problem = try LearningProblem(
-            stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType)
+    private func runNetwork(_ folded: Decoder, _ start: QuantizedNetwork) throws -> Outcome {
+        let problem = try LearningProblem(stage, plan, folded: folded, start: start)
         let network = try NetworkLoss(problem)
         let check = stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)).map {
             windows[$0]
@@ -98,7 +96,7 @@ struct Learner {
     // MARK: Block by block
 
     /// Of `outcome`, the blocks behind the current one are still as they were.
-    private func runBlocks(_ outcome: inout Outcome, _ start: Calibrator.Result) throws {
+    private func runBlocks(_ outcome: inout Outcome, _ start: QuantizedNetwork) throws {
         let folded = outcome.folded
         let windows = Array(windows.prefix(Self.blockWindows))
         var targets = try windows.map { window in try withNoGrad { try folded.embed([window]) } }
@@ -114,8 +112,7 @@ struct Learner {
             for index in targets.indices {
                 targets[index] = try withNoGrad { try teacher.blockForward(layer, targets[index]) }
             }
-            let problem = try LearningProblem(
-                stage, recipe: recipe, folded: folded, start: start, exponentialType: exponentialType, layer: layer)
+            let problem = try LearningProblem(stage, plan, folded: folded, start: start, layer: layer)
             let block = BlockLoss(problem: problem, layer: layer, inputs: inputs, targets: targets)
             let calibrated = try unchanged(folded, start, layer: layer)
             let check = Array(stride(from: 0, to: windows.count, by: max(1, windows.count / Self.checkWindows)))
@@ -170,10 +167,8 @@ struct NetworkLoss {
         // The same function in real numbers, with libtorch's fused attention.
         decoder.attentionForm = .softmax
         teacher = Teacher(decoder: decoder, isNormalized: problem.stage.objective != .lastHidden)
-        func head(_ decoder: Decoder) -> LinearWeights {
-            decoder.weights.head ?? LinearWeights(weight: decoder.weights.embedding)
-        }
-        objective = OutputObjective(teacherHead: head(decoder), studentHead: head(problem.student))
+        objective = OutputObjective(
+            teacherHead: decoder.weights.effectiveHead, studentHead: problem.student.weights.effectiveHead)
     }
 
     /// The student's output that the objective looks at, `[n, hidden]`, in the basis of the teacher.

@@ -73,6 +73,12 @@ public struct WeightKey: Hashable, Sendable {
         return "layers.\(layer).\(weight.rawValue)"
     }
 
+    /// The module it belongs to, as a program's operations are named: `layers.3.self_attn.q_proj`, `model.norm`, `lm_head`.
+    public var module: String {
+        let full = layer == nil ? checkpointName : name
+        return String(full.prefix(upTo: full.lastIndex(of: ".") ?? full.endIndex))
+    }
+
     /// The canonical name in a checkpoint: `model.layers.3.self_attn.q_proj.weight`, `lm_head.weight`.
     public var checkpointName: String {
         switch weight {

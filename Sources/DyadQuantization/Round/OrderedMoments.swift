@@ -37,14 +37,4 @@ struct OrderedMoments {
     func inverseFactor() throws -> [Float] {
         try matrix.cholesky().choleskyInverse().cholesky(upper: true).to(.float32).toArray(Float.self)
     }
-
-    /// U of H = U·D·Uᵀ, unit upper triangular.
-    func unitUpperFactor() throws -> KroneckerRounding.Factor {
-        // The Cholesky factor of the reversed matrix, reversed, is upper triangular.
-        let reversed = try Tensor((0..<order.count).reversed().map { Int64($0) })
-        let lower = try matrix.indexSelect(0, reversed).indexSelect(1, reversed).cholesky()
-        let upper = try lower.indexSelect(0, reversed).indexSelect(1, reversed)
-        let unit = try upper / upper.diagonal().unsqueeze(0)
-        return KroneckerRounding.Factor(order: order, values: try unit.to(.float32).contiguous().toArray(Float.self))
-    }
 }

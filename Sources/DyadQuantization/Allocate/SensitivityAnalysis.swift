@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -10,12 +11,11 @@ import Foundation
 /// In the network with everything rounded, the change from one tensor less is its own error plus its product with the sum of
 /// all others, which has mean zero and drowns it in a thousand tokens. Alone, every error shows, and small ones add up.
 final class SensitivityAnalysis {
-    private let recipe: Recipe
+    private let plan: NetworkPlan
     private let folded: Decoder
     /// The same with libtorch's fused attention.
     private let rest: Decoder
-    private let result: Calibrator.Result
-    private let exponentialType: IntegerType
+    private let result: QuantizedNetwork
     private let head: LinearWeights
     private let target: TokenDistribution
     /// The float network's hidden states in front of every layer, and behind the last.
@@ -26,15 +26,14 @@ final class SensitivityAnalysis {
 
     /// - Parameter windows: of equal length; a thousand tokens in all tell the tensors apart.
     init(
-        recipe: Recipe, folded: Decoder, result: Calibrator.Result, exponentialType: IntegerType, windows: [[Int32]],
+        _ plan: NetworkPlan, folded: Decoder, result: QuantizedNetwork, windows: [[Int32]],
         progress: ProgressReporter?
     ) throws {
-        (self.recipe, self.result, self.progress) = (recipe, result, progress)
-        self.exponentialType = exponentialType
+        (self.plan, self.result, self.progress) = (plan, result, progress)
         self.folded = try folded.copy()
         rest = try folded.copy()
         rest.attentionForm = .softmax
-        let head = folded.weights.head ?? LinearWeights(weight: folded.weights.embedding)
+        let head = folded.weights.effectiveHead
         let probe = ErrorProbe(encodings: result.encodings.filter { result.types[$0.key] == .u8 })
         var states = [try withNoGrad { try folded.embed(windows) }]
         for layer in 0..<folded.configuration.layerCount {
@@ -73,10 +72,8 @@ final class SensitivityAnalysis {
     ) throws -> (float: Double, networks: [(perplexity: Double, divergence: Double)]) {
         let network = try folded.copy()
         for (key, weight) in result.weights { network.weights[key] = try weight.tensor() }
-        let networkHead = network.weights.head ?? LinearWeights(weight: network.weights.embedding)
-        let visitor = QuantizingVisitor(
-            grids: SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil),
-            exponentialType: exponentialType, fixed: result)
+        let networkHead = network.weights.effectiveHead
+        let visitor = QuantizingVisitor(plan, fixed: result)
         visitor.mode = .quantize
         var float = 0.0
         var sums = promoted.map { _ in (likelihood: 0.0, divergence: 0.0) }
@@ -109,7 +106,7 @@ final class SensitivityAnalysis {
 
     /// All tensors that could get more bits and match one of the patterns (none: all).
     func measure(_ patterns: [String]) throws -> [Sensitivity] {
-        let weights = recipe.weights.bits == 4 ? result.weights.keys.filter { $0.layer != nil } : []
+        let weights = plan.recipe.weights.bits == 4 ? result.weights.keys.filter { $0.layer != nil } : []
         let sites = promotableSites(patterns).sorted()
         let candidates = weights.filter { Recipe.matches($0.name, patterns) && result.weights[$0]?.bits == 4 }
             .sorted { $0.name < $1.name }
@@ -149,10 +146,8 @@ final class SensitivityAnalysis {
 
     /// The calibrated activations that may be 16 bit, and are not yet.
     func promotableSites(_ patterns: [String]) -> [SiteKey] {
-        let grids = SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil)
-        return result.encodings.keys.filter { key in
-            grids.grid(key) == .unsigned8 && Recipe.matches(key.name, patterns)
-                && recipe.canPromote(key, online: folded.onlineRotation != nil)
+        result.encodings.keys.filter { key in
+            plan.grid(key) == .unsigned8 && Recipe.matches(key.name, patterns) && plan.canPromote(key)
         }
     }
 
@@ -163,7 +158,7 @@ final class SensitivityAnalysis {
 
     /// Multiply-accumulates of one token in all linears of the network.
     var cycles: Int {
-        (folded.weights.blocks.indices.flatMap { folded.weights.linearKeys(layer: $0) } + [WeightKey(.headWeight)])
+        (folded.weights.blocks.indices.flatMap { plan.topology.keys(layer: $0) } + [WeightKey(.headWeight)])
             .reduce(0) { $0 + (folded.weights[$1]?.count ?? 0) }
     }
 
@@ -171,7 +166,7 @@ final class SensitivityAnalysis {
     private func additionalCycles(_ key: SiteKey) -> Int {
         let linears =
             key.layer.map { layer in
-                folded.weights.linearKeys(layer: layer).filter { $0.weight.inputSite(in: folded) == key.site }
+                plan.topology.readers(of: key.site).map { WeightKey($0.weight, layer: layer) }
             } ?? (key.site == .finalNormOutput ? [WeightKey(.headWeight)] : [])
         if !linears.isEmpty { return linears.reduce(0) { $0 + (folded.weights[$1]?.count ?? 0) } }
         return errors[key]?.width ?? 0
@@ -240,18 +235,5 @@ private struct TokenDistribution {
             sum += try (own.exp() * (own - other)).sum(dtype: .float64).item()
         }
         return sum / Double(count)
-    }
-}
-
-extension WeightKey.Weight {
-    /// The tensor that a linear of the blocks reads.
-    func inputSite(in decoder: Decoder) -> SiteKey.Site {
-        switch self {
-        case .qWeight, .kWeight, .vWeight: .attentionNormOutput
-        case .oWeight: .attentionOutput
-        case .downWeight:
-            decoder.onlineRotation != nil ? .downInput : decoder.configuration.gated ? .product : .activationOutput
-        default: decoder.configuration.sharedNorm ? .attentionNormOutput : .feedForwardNormOutput
-        }
     }
 }

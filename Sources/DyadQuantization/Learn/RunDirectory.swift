@@ -114,10 +114,10 @@ public final class RunDirectory {
     }
 
     /// The stored calibration; nil where there is none, or the run starts anew.
-    func calibration(_ decoder: Decoder, _ recipe: Recipe) throws(DyadError) -> CalibrationSnapshot? {
+    func calibration(_ decoder: Decoder, _ plan: NetworkPlan) throws(DyadError) -> CalibrationSnapshot? {
         let file = path + "/calibration" + Self.ending
         guard resumes, FileManager.default.fileExists(atPath: file) else { return nil }
-        return try CalibrationSnapshot(file: file, decoder: decoder, recipe: recipe)
+        return try CalibrationSnapshot(file: file, decoder: decoder, plan: plan)
     }
 
     /// Stores what calibration found.

@@ -1,4 +1,3 @@
-import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -25,20 +24,20 @@ final class QuantizingVisitor: SiteVisitor {
     /// Sites that stay exact, as if they had a wider type.
     var exempt: Set<SiteKey> = []
 
-    private let grids: SiteGrids
-    private let exponentialType: IntegerType
+    private let plan: NetworkPlan
 
     /// Sites whose encodings are given.
     private let fixed: Set<SiteKey>
 
-    init(grids: SiteGrids, exponentialType: IntegerType, fixed: Calibrator.Result? = nil) {
-        (self.grids, self.exponentialType) = (grids, exponentialType)
+    init(_ plan: NetworkPlan, fixed: QuantizedNetwork? = nil) {
+        self.plan = plan
         (encodings, types) = (fixed?.encodings ?? [:], fixed?.types ?? [:])
         self.fixed = Set(encodings.keys)
     }
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
-        if let grid = grids.grid(key) {
+        switch plan.rounding(of: key) {
+        case .observed(let grid):
             guard mode == .quantize, let encoding = encodings[key] else {
                 try observe(key, x)
                 return x
@@ -47,23 +46,17 @@ final class QuantizingVisitor: SiteVisitor {
             let rounded = try x.fakeQuantized(encoding, grid.type)
             if momentSites.contains(key.site) { try addMoments(key, rounded) }
             return rounded
-        }
-        guard mode == .quantize else { return x }
-        let unit = Float(exponentialType.range.upperBound)
-        switch key.site {
-        case .exponentials: return try x.fakeQuantized(Encoding(scale: 1 / unit, zeroPoint: 0), exponentialType)
-        case .prefixWeights: return try (x * unit + 0.5).floor() / unit
-        case .probabilities: return try x.fakeQuantized(Encoding(scale: 1 / 65535, zeroPoint: 0), .u16)
-        case .prefixKeys: return try roundedPrefix(x, SiteKey(.kRotated, layer: key.layer))
-        case .prefixValues: return try roundedPrefix(x, SiteKey(.vOutput, layer: key.layer))
-        default: return x
+        case .fixed(let encoding, let type): return try mode == .quantize ? x.fakeQuantized(encoding, type) : x
+        case .steps(let unit): return try mode == .quantize ? (x * unit + 0.5).floor() / unit : x
+        case .like(let other): return try mode == .quantize ? rounded(x, like: other) : x
+        case .exact: return x
         }
     }
 
     /// Fixes the encodings of everything observed since the last call.
     func fixRanges(rule: Recipe.Activations.Range) {
         for (key, histogram) in histograms {
-            guard let grid = grids.grid(key) else { continue }
+            guard let grid = plan.grid(key) else { continue }
             encodings[key] = RangeSearch.encoding(
                 histogram, grid: grid, rule: rule, function: effects?.function(behind: key))
             types[key] = grid.type
@@ -73,8 +66,8 @@ final class QuantizingVisitor: SiteVisitor {
 
     func forgetMoments() { moments = [:] }
 
-    private func roundedPrefix(_ x: Tensor, _ cache: SiteKey) throws -> Tensor {
-        guard let encoding = encodings[cache] else { return x }
+    private func rounded(_ x: Tensor, like key: SiteKey) throws -> Tensor {
+        guard let encoding = encodings[key] else { return x }
         return try x.fakeQuantized(encoding, .u8)
     }
 

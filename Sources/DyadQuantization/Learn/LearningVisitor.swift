@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -19,17 +20,17 @@ final class LearningVisitor: SiteVisitor {
     let transforms: [any LearnableTransform]
     /// R1. The embedding and the head stay as they are; the stream is rotated where it begins, and turned back where it ends.
     let residual: LearnableRotation?
-    private let exponentialType: IntegerType
+    private let plan: NetworkPlan
     /// Whether the relative local errors are added up.
     var collectsLocalErrors = false
     private(set) var localErrors: [Tensor] = []
 
     init(
-        encodings: [SiteKey: LearnableEncoding], weights: [WeightKey: any LearnableWeight],
+        _ plan: NetworkPlan, encodings: [SiteKey: LearnableEncoding], weights: [WeightKey: any LearnableWeight],
         vectors: [WeightKey: LearnableVector] = [:], transforms: [any LearnableTransform] = [],
-        residual: LearnableRotation? = nil, exponentialType: IntegerType
+        residual: LearnableRotation? = nil
     ) {
-        (self.encodings, self.weights, self.exponentialType) = (encodings, weights, exponentialType)
+        (self.plan, self.encodings, self.weights) = (plan, encodings, weights)
         (self.vectors, self.transforms, self.residual) = (vectors, transforms, residual)
     }
 
@@ -85,15 +86,11 @@ final class LearningVisitor: SiteVisitor {
             }
             return rounded
         }
-        let unit = Float(exponentialType.range.upperBound)
-        switch key.site {
-        case .embeddingOutput: return try residual?.rotate(x) ?? x
-        case .exponentials: return try x.fakeQuantized(Encoding(scale: 1 / unit, zeroPoint: 0), exponentialType)
-        case .prefixWeights: return try (x - x.detach()) + (x.detach() * unit + 0.5).floor() / unit
-        case .probabilities: return try x.fakeQuantized(Encoding(scale: 1 / 65535, zeroPoint: 0), .u16)
-        case .prefixKeys: return try prefix(x, key, SiteKey(.kRotated, layer: key.layer))
-        case .prefixValues: return try prefix(x, key, SiteKey(.vOutput, layer: key.layer))
-        default: return x
+        switch plan.rounding(of: key) {
+        case .observed, .exact: return try key.site == .embeddingOutput ? residual?.rotate(x) ?? x : x
+        case .fixed(let encoding, let type): return try x.fakeQuantized(encoding, type)
+        case .steps(let unit): return try (x - x.detach()) + (x.detach() * unit + 0.5).floor() / unit
+        case .like(let other): return try prefix(x, key, other)
         }
     }
 

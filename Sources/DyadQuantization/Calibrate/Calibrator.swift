@@ -11,24 +11,13 @@ import DyadTransformer
 /// statistics.
 struct Calibrator {
     let decoder: Decoder
-    let recipe: Recipe
+    let plan: NetworkPlan
     let windows: [[Int32]]
-    let exponentialType: IntegerType
     /// Encodings and weights that are given and stay as they are.
-    var fixed: Result?
-    /// The curvature on the outputs' side for ``Recipe/Weights/Rounding/yaqa``, from ``OutputMoments``.
-    var outputMoments: [WeightKey: Tensor] = [:]
+    var fixed: QuantizedNetwork?
     let progress: ProgressReporter?
 
-    /// What calibration found.
-    struct Result {
-        var encodings: [SiteKey: Encoding]
-        var types: [SiteKey: IntegerType]
-        /// Integer weights by key (`.embedding` and `.headWeight` included).
-        var weights: [WeightKey: QuantizedWeight]
-        /// Learnt gains and biases, which stand in for the float decoder's.
-        var vectors: [WeightKey: [Float]] = [:]
-    }
+    private var recipe: Recipe { plan.recipe }
 
     /// Windows that go through a block together: enough for efficient products, few enough for the tensors between the
     /// operations to stay in the cache.
@@ -37,15 +26,12 @@ struct Calibrator {
     private static let provisionalBatches = 4
     /// Batches that give the ranges beside rounded weights: where rounding gets more text, ranges do not need it.
     private static let rangeBatches = 16
-    /// Damping of the outputs' moments, a share of their mean.
-    private static let outputDamping = 0.05
 
     /// Runs calibration. While a block is calibrated, the decoder has its rounded weights; afterwards the float ones again, which
     /// are shared with other decoders and so cost nothing. Its head stays rounded.
-    func run() throws -> Result {
+    func run() throws -> QuantizedNetwork {
         let layers = decoder.configuration.layerCount
-        let grids = SiteGrids(recipe: recipe, hasOnlineRotation: decoder.onlineRotation != nil)
-        let visitor = QuantizingVisitor(grids: grids, exponentialType: exponentialType, fixed: fixed)
+        let visitor = QuantizingVisitor(plan, fixed: fixed)
         if recipe.activations.range == .effect { visitor.effects = EffectObserver(decoder.configuration) }
         var weights: [WeightKey: QuantizedWeight] = [:]
 
@@ -68,21 +54,21 @@ struct Calibrator {
         }
         weights[WeightKey(.headWeight)] = try roundToNearest(WeightKey(.headWeight), bits: 8)
         try calibrateEnd(hidden, visitor)
-        return Result(encodings: visitor.encodings, types: visitor.types, weights: weights)
+        return QuantizedNetwork(encodings: visitor.encodings, types: visitor.types, weights: weights)
     }
 
     private func calibrateBlock(
         _ layer: Int, _ hidden: inout [Tensor], _ float: inout FloatStream?, _ visitor: QuantizingVisitor
     ) throws -> [WeightKey: QuantizedWeight] {
         var weights: [WeightKey: QuantizedWeight] = [:]
-        var linears = decoder.weights.linearKeys(layer: layer)
+        var linears = plan.topology.keys(layer: layer)
         for key in linears {
             if let given = fixed?.weights[key] { weights[key] = try install(given, key) }
         }
         linears.removeAll { weights[$0] != nil }
         if recipe.weights.rounding == .nearest {
             // Independent of the activations: round first, so that the ranges already know the rounded weights.
-            for key in linears { weights[key] = try roundToNearest(key, bits: recipe.bits(of: key)) }
+            for key in linears { weights[key] = try roundToNearest(key, bits: plan.bits(of: key)) }
         }
         let compensates = recipe.weights.rounding != .nearest && !linears.isEmpty
         try observe(layer, compensates ? Self.spread(hidden, Self.provisionalBatches) : hidden, visitor)
@@ -112,8 +98,8 @@ struct Calibrator {
     /// The last sum and the final norm. The head's own output needs no range, so a single row of it is enough here.
     private func calibrateEnd(_ hidden: [Tensor], _ visitor: QuantizingVisitor) throws {
         let end = try decoder.copy()
-        let head = end.weights.head?.weight ?? end.weights.embedding
-        end.weights.head = LinearWeights(weight: try head.narrow(0, start: 0, length: 1), bias: nil)
+        let row = try end.weights.effectiveHead.weight.narrow(0, start: 0, length: 1)
+        end.weights.head = LinearWeights(weight: row, bias: nil)
         visitor.mode = .observe
         for part in hidden { _ = try withNoGrad { try end.finalLogits(part, visitor: visitor) } }
         visitor.fixRanges(rule: recipe.activations.range)
@@ -149,17 +135,16 @@ struct Calibrator {
     ) throws -> [WeightKey: QuantizedWeight] {
         visitor.mode = .quantize
         var weights: [WeightKey: QuantizedWeight] = [:]
-        let sites = Set(linears.map { $0.weight.inputSite(in: decoder) }).sorted { $0.rawValue < $1.rawValue }
+        let sites = Set(linears.compactMap { input(of: $0) }).sorted { $0.rawValue < $1.rawValue }
         guard float != nil else {
             visitor.momentSites = Set(sites)
             for part in hidden { _ = try withNoGrad { try decoder.blockForward(layer, part, visitor: visitor) } }
             visitor.momentSites = []
             defer { visitor.forgetMoments() }
             for key in linears {
-                let site = SiteKey(key.weight.inputSite(in: decoder), layer: layer)
-                guard let moments = visitor.moments[site] else {
+                guard let site = input(of: key), let moments = visitor.moments[SiteKey(site, layer: layer)] else {
                     throw DyadError(
-                        .failed, subject: site.name, found: "no second moments", expected: "one matrix",
+                        .failed, subject: key.name, found: "no second moments", expected: "one matrix",
                         remedy: "This is a defect of Dyad: report it with the recipe.")
                 }
                 weights[key] = try round(key, target: nil, moments)
@@ -169,7 +154,7 @@ struct Calibrator {
         try float?.advance(layer, keeping: Set(sites + [.embeddingOutput, .residual, .attentionResidual]))
         // In the order of execution: what is rounded first changes the inputs of what follows.
         for site in sites {
-            let keys = linears.filter { $0.weight.inputSite(in: decoder) == site }
+            let keys = linears.filter { input(of: $0) == site }
             let sums = LayerMoments(
                 visitor, site: site, addedTo: streamSite(layer, keys),
                 correctsStream: recipe.weights.target == .residual)
@@ -184,6 +169,9 @@ struct Calibrator {
         }
         return weights
     }
+
+    /// The site that a linear of the blocks reads.
+    private func input(of key: WeightKey) -> SiteKey.Site? { plan.topology.linear(key.weight)?.input }
 
     /// The site of the residual stream that the output of linears is added to; nil where it is not, or not as it is.
     private func streamSite(_ layer: Int, _ linears: [WeightKey]) -> SiteKey.Site? {
@@ -205,7 +193,7 @@ struct Calibrator {
     private func round(_ key: WeightKey, target: Tensor?, _ moments: Tensor) throws -> QuantizedWeight {
         let (own, rows, columns) = try values(key)
         let values = try target?.to(.float32).toArray(Float.self) ?? own
-        let bits = recipe.bits(of: key)
+        let bits = plan.bits(of: key)
         // Damping 1 % of the mean second moment, as in the GPTQ paper; a channel that never fires gets only that.
         let input = try OrderedMoments(moments, damping: 0.01)
         let scales = WeightQuantizer.scales(
@@ -217,17 +205,10 @@ struct Calibrator {
                     values, rows: rows, columns: columns, bits: bits, scales: scales, hessian: input.hessian(),
                     order: input.order, factor: input.inverseFactor()), key)
         }
-        guard recipe.weights.rounding == .yaqa, let outputs = outputMoments[key] else {
-            return try install(
-                GPTQ.round(
-                    values, rows: rows, columns: columns, bits: bits, scales: scales, order: input.order,
-                    factor: input.inverseFactor()), key)
-        }
-        let output = try OrderedMoments(outputs.to(.float64), damping: Self.outputDamping)
         return try install(
-            KroneckerRounding.round(
-                values, rows: rows, columns: columns, bits: bits, scales: scales, input: input.unitUpperFactor(),
-                output: output.unitUpperFactor()), key)
+            GPTQ.round(
+                values, rows: rows, columns: columns, bits: bits, scales: scales, order: input.order,
+                factor: input.inverseFactor()), key)
     }
 
     private func install(_ weight: QuantizedWeight, _ key: WeightKey) throws -> QuantizedWeight {
@@ -244,11 +225,5 @@ extension DecoderWeights {
                 .malformed, subject: key.name, found: "values that are not finite", expected: "finite weights",
                 remedy: "Download the checkpoint again.")
         }
-    }
-
-    /// The matrices of a block that are rounded at the recipe's width.
-    func linearKeys(layer: Int) -> [WeightKey] {
-        let all: [WeightKey.Weight] = [.qWeight, .kWeight, .vWeight, .oWeight, .gateWeight, .upWeight, .downWeight]
-        return all.map { WeightKey($0, layer: layer) }.filter { self[$0] != nil }
     }
 }

@@ -1,3 +1,4 @@
+import DyadCheckpoint
 import DyadFormats
 import DyadGraph
 import DyadTensor
@@ -14,27 +15,24 @@ struct LearningProblem {
     let visitor: LearningVisitor
     /// The only layer whose parameters exist; nil for all.
     private let layer: Int?
-    private let start: Calibrator.Result
-    private let grids: SiteGrids
+    private let start: QuantizedNetwork
+    private let plan: NetworkPlan
 
     init(
-        _ stage: Recipe.Learning, recipe: Recipe, folded: Decoder, start: Calibrator.Result,
-        exponentialType: IntegerType,
-        layer: Int? = nil
+        _ stage: Recipe.Learning, _ plan: NetworkPlan, folded: Decoder, start: QuantizedNetwork, layer: Int? = nil
     ) throws {
-        (self.stage, self.start, self.layer) = (stage, start, layer)
+        (self.stage, self.plan, self.start, self.layer) = (stage, plan, start, layer)
         let folded = try folded.copy()
         if stage.rates.scalings > 0, stage.scalings.contains(.norms) { try Self.giveGains(folded) }
         self.folded = folded
-        grids = SiteGrids(recipe: recipe, hasOnlineRotation: folded.onlineRotation != nil)
         student = try folded.copy()
         for (key, values) in start.vectors { student.weights[key] = try Tensor(values) }
         func isWanted(_ other: Int?) -> Bool { layer == nil || layer == other }
 
         var encodings: [SiteKey: LearnableEncoding] = [:]
         for (key, encoding) in start.encodings where isWanted(key.layer) {
-            guard let grid = grids.grid(key), grid != .centred16 else { continue }
-            guard stage.activations == .all || key.site.isLinearInput(of: folded) else { continue }
+            guard let grid = plan.grid(key), grid != .centred16 else { continue }
+            guard stage.activations == .all || !plan.topology.readers(of: key.site).isEmpty else { continue }
             encodings[key] = try LearnableEncoding(encoding, grid: grid)
         }
         var weights: [WeightKey: any LearnableWeight] = [:]
@@ -55,31 +53,31 @@ struct LearningProblem {
                 }
             }
         }
-        let vectors = try Self.vectors(stage.rates, student, start, isWanted: isWanted)
+        let vectors = try Self.vectors(stage.rates, student, start, plan.topology, isWanted: isWanted)
         var transforms: [any LearnableTransform] = []
         var residual: LearnableRotation?
         if stage.rates.scalings > 0 {
             transforms += try LearnableScaling.all(stage.scalings, of: folded).filter { isWanted($0.layer) }
         }
         if stage.rates.rotations > 0 {
-            if recipe.rotation.values {
+            if plan.recipe.rotation.values {
                 for layer in folded.weights.blocks.indices {
                     transforms.append(try LearnableRotation(layer: layer, configuration: folded.configuration))
                 }
             }
-            if recipe.rotation.residual {
+            if plan.recipe.rotation.residual {
                 residual = try LearnableRotation(layer: nil, configuration: folded.configuration)
             }
         }
         visitor = LearningVisitor(
-            encodings: encodings, weights: weights, vectors: vectors, transforms: transforms, residual: residual,
-            exponentialType: exponentialType)
+            plan, encodings: encodings, weights: weights, vectors: vectors, transforms: transforms, residual: residual)
         for parameter in visitor.parameters where rate(parameter) == 0 { try parameter.tensor.requiresGrad(false) }
     }
 
     /// The gains and biases to learn; the student gets ones and zeros where it has none.
     private static func vectors(
-        _ rates: Recipe.Learning.Rates, _ student: Decoder, _ start: Calibrator.Result, isWanted: (Int?) -> Bool
+        _ rates: Recipe.Learning.Rates, _ student: Decoder, _ start: QuantizedNetwork, _ topology: Topology,
+        isWanted: (Int?) -> Bool
     ) throws -> [WeightKey: LearnableVector] {
         var vectors: [WeightKey: LearnableVector] = [:]
         let hidden = student.configuration.hiddenSize
@@ -95,10 +93,10 @@ struct LearningProblem {
                 try addGain(.feedForwardNormGain, layer, block.feedForwardNorm)
             }
             guard rates.biases > 0 else { continue }
-            for key in student.weights.linearKeys(layer: layer) {
-                guard let size = try student.weights[key]?.size(0),
-                    let bias = key.weight.bias.map({ WeightKey($0, layer: layer) }),
-                    let output = key.weight.outputSite.map({ SiteKey($0, layer: layer) }),
+            for linear in topology.linears {
+                let output = SiteKey(linear.output, layer: layer)
+                guard let size = try student.weights[WeightKey(linear.weight, layer: layer)]?.size(0),
+                    let bias = linear.weight.bias.map({ WeightKey($0, layer: layer) }),
                     let encoding = start.encodings[output], let type = start.types[output]
                 else { continue }
                 if student.weights[bias] == nil { student.weights[bias] = try Tensor.zeros([size]) }
@@ -160,7 +158,7 @@ struct LearningProblem {
     // MARK: What was learnt
 
     /// Writes encodings and integers of the problem's parameters into a result.
-    func store(in result: inout Calibrator.Result) throws {
+    func store(in result: inout QuantizedNetwork) throws {
         visitor.beginPass()
         if stage.rates.activations > 0 {
             for (key, encoding) in visitor.encodings { result.encodings[key] = try encoding.encoding() }
@@ -209,8 +207,8 @@ struct LearningProblem {
 
     /// Ranges of the 16-bit tensors that `forward` meets, into a result, with calibration's headroom ×2. Where only zeros are
     /// met, calibration's range stays: an 8-bit range that a massive activation has widened rounds all else to zero.
-    func measureWideRanges(_ result: inout Calibrator.Result, _ forward: (any SiteVisitor) throws -> Void) throws {
-        let observer = ExtremesVisitor(inner: visitor, grids: grids, keepsWeights: layer != nil)
+    func measureWideRanges(_ result: inout QuantizedNetwork, _ forward: (any SiteVisitor) throws -> Void) throws {
+        let observer = ExtremesVisitor(inner: visitor, plan: plan, keepsWeights: layer != nil)
         visitor.beginPass()
         try withNoGrad { try forward(observer) }
         visitor.beginPass()
@@ -238,29 +236,17 @@ extension QuantizedWeight {
     }
 }
 
-extension SiteKey.Site {
-    /// Whether a linear of the blocks reads this tensor.
-    func isLinearInput(of decoder: Decoder) -> Bool {
-        switch self {
-        case .attentionNormOutput, .feedForwardNormOutput, .attentionOutput, .downInput: true
-        case .product: decoder.onlineRotation == nil
-        case .activationOutput: decoder.onlineRotation == nil && !decoder.configuration.gated
-        default: false
-        }
-    }
-}
-
 /// Notes the extremes of the 16-bit tensors on the way through another visitor.
 private final class ExtremesVisitor: SiteVisitor {
     private(set) var ranges: [SiteKey: (low: Double, high: Double)] = [:]
     private let inner: LearningVisitor
-    private let grids: SiteGrids
+    private let plan: NetworkPlan
     /// Rounded weights, kept from one forward pass to the next: of one block, since all of them are the float model again.
     private var weights: [WeightKey: Tensor] = [:]
     private let keepsWeights: Bool
 
-    init(inner: LearningVisitor, grids: SiteGrids, keepsWeights: Bool) {
-        (self.inner, self.grids, self.keepsWeights) = (inner, grids, keepsWeights)
+    init(inner: LearningVisitor, plan: NetworkPlan, keepsWeights: Bool) {
+        (self.inner, self.plan, self.keepsWeights) = (inner, plan, keepsWeights)
     }
 
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {
@@ -274,7 +260,7 @@ private final class ExtremesVisitor: SiteVisitor {
 
     func visit(_ key: SiteKey, _ x: Tensor) throws -> Tensor {
         let result = try inner.visit(key, x)
-        if grids.grid(key) == .centred16 {
+        if plan.grid(key) == .centred16 {
             let (low, high) = try result.extrema()
             let known = ranges[key] ?? (0, 0)
             ranges[key] = (min(known.low, low), max(known.high, high))

@@ -36,25 +36,26 @@ struct Lowering {
     private mutating func run() throws(DyadError) {
         addRotaryTables()
         var residual = try site(.blockInput(0, layerCount: configuration.layerCount), hidden)
-        let embedding = builder.weight("model.embed_tokens", model.embedding)
+        let embedding = builder.weight(WeightKey(.embedding).module, model.embedding)
         builder.operation(
-            "model.embed_tokens",
+            WeightKey(.embedding).module,
             .embed(.init(weight: embedding.weight, scales: embedding.scales, output: residual)))
         for layer in 0..<configuration.layerCount {
             builder.layer = layer
             residual = try addBlock(layer, input: residual)
         }
         builder.layer = nil
-        let normed = try addNorm("model.norm", model.finalNorm, from: residual, to: .finalNormOutput, nil)
-        let head = builder.weight("lm_head", model.head.weight)
-        let bias = try builder.bias("lm_head", model.head.bias, input: normed, scales: model.head.weight.scales)
+        let normed = try addNorm(.finalNormGain, model.finalNorm, from: residual, to: .finalNormOutput, nil)
+        let name = WeightKey(.headWeight).module
+        let head = builder.weight(name, model.head.weight)
+        let bias = try builder.bias(name, model.head.bias, input: normed, scales: model.head.weight.scales)
         func addLogits(_ name: String) -> TensorID {
             builder.tensor(
                 name, [.tokens, .fixed(configuration.vocabularySize)], .i32, Encoding(scale: 0x1p-16, zeroPoint: 0))
         }
-        let logits = addLogits(configuration.logitCap == nil ? "logits" : "lm_head.output")
+        let logits = addLogits(configuration.logitCap == nil ? "logits" : name + ".output")
         builder.operation(
-            "lm_head",
+            name,
             .logits(.init(input: normed, weight: head.weight, scales: head.scales, bias: bias, output: logits)))
         if let cap = configuration.logitCap {
             builder.operation(
@@ -68,11 +69,11 @@ struct Lowering {
         let block = model.blocks[layer]
         let name = "layers.\(layer)"
         let normed = try addNorm(
-            name + ".input_layernorm", block.attentionNorm, from: input, to: .attentionNormOutput, layer)
+            .inputNormGain, block.attentionNorm, from: input, to: .attentionNormOutput, layer)
         let attended = try addAttention(layer, block, input: normed)
-        var output = try addLinear(name + ".self_attn.o_proj", block.output, from: attended, to: .oOutput, layer)
+        var output = try addLinear(.oWeight, block.output, from: attended, to: .oOutput, layer)
         if let norm = block.postAttentionNorm {
-            output = try addNorm(name + ".post_attention_norm", norm, from: output, to: .postAttentionNormOutput, layer)
+            output = try addNorm(.postAttentionNormGain, norm, from: output, to: .postAttentionNormOutput, layer)
         }
         let middle = try site(SiteKey(.attentionResidual, layer: layer), hidden)
         builder.operation(name + ".attention_add", .add(.init(left: input, right: output, output: middle)))
@@ -80,7 +81,7 @@ struct Lowering {
         let second =
             try block.feedForwardNorm.map { norm throws(DyadError) in
                 try addNorm(
-                    name + ".post_attention_layernorm", norm, from: configuration.parallelResidual ? input : middle,
+                    .feedForwardNormGain, norm, from: configuration.parallelResidual ? input : middle,
                     to: .feedForwardNormOutput, layer)
             } ?? normed
         return try addFeedForward(layer, block, normed: second, residual: middle)
@@ -93,13 +94,13 @@ struct Lowering {
         let (heads, groups, size) = (
             configuration.headCount, configuration.keyValueHeadCount, configuration.headDimension
         )
-        var query = try addLinear(name + ".q_proj", block.query, from: input, to: .qOutput, layer)
-        var key = try addLinear(name + ".k_proj", block.key, from: input, to: .kOutput, layer)
-        let value = try addLinear(name + ".v_proj", block.value, from: input, to: .vOutput, layer)
+        var query = try addLinear(.qWeight, block.query, from: input, to: .qOutput, layer)
+        var key = try addLinear(.kWeight, block.key, from: input, to: .kOutput, layer)
+        let value = try addLinear(.vWeight, block.value, from: input, to: .vOutput, layer)
         if let norm = block.queryNorm {
-            query = try addNorm(name + ".q_norm", norm, from: query, to: .qNormOutput, layer)
+            query = try addNorm(.qNormGain, norm, from: query, to: .qNormOutput, layer)
         }
-        if let norm = block.keyNorm { key = try addNorm(name + ".k_norm", norm, from: key, to: .kNormOutput, layer) }
+        if let norm = block.keyNorm { key = try addNorm(.kNormGain, norm, from: key, to: .kNormOutput, layer) }
         query = try addRotary(name + ".q_rotary", from: query, heads: heads, to: .qRotated, layer)
         key = try addRotary(name + ".k_rotary", from: key, heads: groups, to: .kRotated, layer)
         let keyCache = try addCache(name + ".k_cache", of: key, prefix: block.prefixKeys)
@@ -165,13 +166,13 @@ struct Lowering {
         let function = configuration.activation
         var product: TensorID
         if let gateWeight = block.gate {
-            let gate = try addLinear(name + ".gate_proj", gateWeight, from: normed, to: .gateOutput, layer)
-            let up = try addLinear(name + ".up_proj", block.up, from: normed, to: .upOutput, layer)
+            let gate = try addLinear(.gateWeight, gateWeight, from: normed, to: .gateOutput, layer)
+            let up = try addLinear(.upWeight, block.up, from: normed, to: .upOutput, layer)
             let active = try addActivation(name, function, from: gate, layer)
             product = try site(SiteKey(.product, layer: layer), wide)
             builder.operation(name + ".product", .multiply(.init(left: active, right: up, output: product)))
         } else {
-            let up = try addLinear(name + ".up_proj", block.up, from: normed, to: .upOutput, layer)
+            let up = try addLinear(.upWeight, block.up, from: normed, to: .upOutput, layer)
             product = try addActivation(name, function, from: up, layer)
         }
         if let hadamard = model.hadamard {
@@ -187,10 +188,10 @@ struct Lowering {
                 .requantize(.init(input: rotated, factor: hadamard.normalization, output: input)))
             product = input
         }
-        var down = try addLinear(name + ".down_proj", block.down, from: product, to: .downOutput, layer)
+        var down = try addLinear(.downWeight, block.down, from: product, to: .downOutput, layer)
         if let norm = block.postFeedForwardNorm {
             down = try addNorm(
-                "layers.\(layer).post_feedforward_norm", norm, from: down, to: .postFeedForwardNormOutput, layer)
+                .postFeedForwardNormGain, norm, from: down, to: .postFeedForwardNormOutput, layer)
         }
         let sum = try site(.blockInput(layer + 1, layerCount: configuration.layerCount), hidden)
         builder.operation("layers.\(layer).feed_forward_add", .add(.init(left: residual, right: down, output: sum)))
@@ -212,10 +213,10 @@ struct Lowering {
     }
 
     private mutating func addNorm(
-        _ name: String, _ norm: StaticModel.Norm, from input: TensorID, to output: SiteKey.Site, _ layer: Int?
+        _ gain: WeightKey.Weight, _ norm: StaticModel.Norm, from input: TensorID, to output: SiteKey.Site, _ layer: Int?
     ) throws(DyadError) -> TensorID {
-        let shape = builder.graph.tensors[input].shape
-        let result = try site(SiteKey(output, layer: layer), shape)
+        let name = WeightKey(gain, layer: layer).module
+        let result = try site(SiteKey(output, layer: layer), builder.graph.tensors[input].shape)
         let isHead = output == .qNormOutput || output == .kNormOutput
         let size = isHead ? configuration.headDimension : configuration.hiddenSize
         let gain = norm.gain.map { builder.constant(name + ".weight", floats: $0) }
@@ -228,8 +229,10 @@ struct Lowering {
     }
 
     private mutating func addLinear(
-        _ name: String, _ linear: StaticModel.Linear, from input: TensorID, to output: SiteKey.Site, _ layer: Int
+        _ weight: WeightKey.Weight, _ linear: StaticModel.Linear, from input: TensorID, to output: SiteKey.Site,
+        _ layer: Int
     ) throws(DyadError) -> TensorID {
+        let name = WeightKey(weight, layer: layer).module
         let weight = builder.weight(name, linear.weight)
         let result = try site(SiteKey(output, layer: layer), [.tokens, .fixed(linear.weight.rows)])
         let bias = try builder.bias(name, linear.bias, input: input, scales: linear.weight.scales)
