@@ -119,13 +119,7 @@ struct StaticLowering {
     }
 
     func extents(of tensor: GraphTensor) -> [Int] {
-        tensor.shape.map { dimension in
-            switch dimension {
-            case .fixed(let extent): extent
-            case .tokens: shape.tokens
-            case .context: columnCount
-            }
-        }
+        tensor.extents(tokens: shape.tokens, columns: columnCount)
     }
 
     func name(_ tensor: TensorID) -> String { graph.tensors[tensor].name }

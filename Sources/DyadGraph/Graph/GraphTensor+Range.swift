@@ -1,3 +1,17 @@
+/// What the symbols of a shape stand for.
+extension GraphTensor {
+    /// The extents of a step of `tokens` tokens whose last one sees `columns` columns.
+    public func extents(tokens: Int, columns: Int) -> [Int] {
+        shape.map { dimension in
+            switch dimension {
+            case .fixed(let extent): extent
+            case .tokens: tokens
+            case .context: columns
+            }
+        }
+    }
+}
+
 /// Stored and centred integers of a tensor.
 extension GraphTensor {
     /// The largest `|q − zeroPoint|` that the type and zero point allow.

@@ -56,17 +56,19 @@ extension Operation.CacheAppend: OperationDefinition {
 }
 
 extension IntegerProgram {
-    /// What a cache begins with: the rows of the constant prefix, `[columns, heads, size]`.
-    func prefixRows(of cache: CacheState) throws(DyadError) -> [UInt8] {
+    /// What a cache begins with: the rows of the constant prefix, `[columns, heads, size]`; empty without one.
+    ///
+    /// - Throws: as ``elements(of:as:)``.
+    public func prefixRows(of cache: CacheState) throws(DyadError) -> [UInt8] {
         guard let name = cache.prefix else { return [] }
         let (heads, columns, size) = (cache.keyValueHeads, graph.prefixTokens.count, cache.headDimension)
+        let bytes = try elements(of: name, as: UInt8.self)  // stored as [heads, columns, size]
         var rows: [UInt8] = []
-        try data(of: name).withUnsafeBytes { bytes in  // stored as [heads, columns, size]
-            for column in 0..<columns {
-                for head in 0..<heads {
-                    let start = (head * columns + column) * size
-                    rows += bytes[start..<start + size]
-                }
+        rows.reserveCapacity(bytes.count)
+        for column in 0..<columns {
+            for head in 0..<heads {
+                let start = (head * columns + column) * size
+                rows += bytes[start..<start + size]
             }
         }
         return rows

@@ -3,7 +3,7 @@ import DyadFormats
 /// What everyone needs who executes a graph operation by operation.
 extension IntegerGraph {
     /// By operation, the tensors that nobody reads after it.
-    var deadTensors: [[TensorID]] {
+    public var deadTensors: [[TensorID]] {
         var lastUse = tensors.map { _ in 0 }
         for (index, operation) in operations.enumerated() {
             let definition = operation.kind.definition

@@ -34,16 +34,7 @@ extension IntegerGraph {
 
     /// Elements of all tensors together in a step of `tokens` tokens that sees `columns` columns.
     public func elementCount(tokens: Int, columns: Int) -> Int {
-        tensors.reduce(0) { sum, tensor in
-            sum
-                + tensor.shape.reduce(1) { product, dimension in
-                    switch dimension {
-                    case .fixed(let extent): product * extent
-                    case .tokens: product * tokens
-                    case .context: product * columns
-                    }
-                }
-        }
+        tensors.reduce(0) { $0 + $1.extents(tokens: tokens, columns: columns).reduce(1, *) }
     }
 
     fileprivate var workBudget: Int { GraphLimits.work + GraphLimits.workPerByte * heldBytes }

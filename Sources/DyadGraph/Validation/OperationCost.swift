@@ -32,12 +32,6 @@ struct OperationCost {
 extension GraphTensor {
     /// Elements of one token.
     fileprivate func rowElements(columns: Int) -> Int {
-        shape.reduce(1) { product, dimension in
-            switch dimension {
-            case .fixed(let extent): product * extent
-            case .tokens: product
-            case .context: product * columns
-            }
-        }
+        extents(tokens: 1, columns: columns).reduce(1, *)
     }
 }

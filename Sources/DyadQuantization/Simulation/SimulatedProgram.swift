@@ -52,21 +52,14 @@ public final class SimulatedProgram {
         var values = Values(tokens: tokens)
         var result: Tensor?
         // A tensor is dropped after its last reader, so that memory stays that of a few layers.
-        let lastUse = lastUses()
+        let dead = graph.deadTensors
         for (index, operation) in graph.operations.enumerated() {
             let output = try withNoGrad { () throws(DyadError) -> Tensor? in try execute(operation, &values) }
             result = output ?? result
-            for id in lastUse[index] { values.tensors[id] = nil }
+            for id in dead[index] { values.tensors[id] = nil }
         }
         guard let result else { throw missing("logits") }
         return result
-    }
-
-    private func lastUses() -> [[TensorID]] {
-        var seen: Set<TensorID> = []
-        return graph.operations.reversed().map { operation in
-            operation.kind.inputs.filter { seen.insert($0).inserted }
-        }.reversed()
     }
 
     /// Executes one operation and stores its outputs, rounded to their encodings; returns the main output.

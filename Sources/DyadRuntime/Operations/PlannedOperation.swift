@@ -4,30 +4,20 @@ import DyadGraph
 /// A tensor that an operation writes.
 struct PlannedTensor: Sendable {
     let id: TensorID
-    let name: String
-    let shape: [Dimension]
-    let type: IntegerType
+    private let tensor: GraphTensor
     /// The type of the stored elements where it is wider than `type` (watched 8-bit exponentials); else `type`.
     let storedType: IntegerType
 
     init(_ id: TensorID, _ tensor: GraphTensor, storedType: IntegerType? = nil) {
-        self.id = id
-        name = tensor.name
-        shape = tensor.shape
-        type = tensor.type
+        (self.id, self.tensor) = (id, tensor)
         self.storedType = storedType ?? tensor.type
     }
 
+    var name: String { tensor.name }
+    var type: IntegerType { tensor.type }
+
     /// The extents of a step of `rows` tokens whose last token sees `columns` columns.
-    func extents(rows: Int, columns: Int) -> [Int] {
-        shape.map { dimension in
-            switch dimension {
-            case .fixed(let extent): extent
-            case .tokens: rows
-            case .context: columns
-            }
-        }
-    }
+    func extents(rows: Int, columns: Int) -> [Int] { tensor.extents(tokens: rows, columns: columns) }
 
     /// Elements of such a step.
     func count(rows: Int, columns: Int) -> Int { extents(rows: rows, columns: columns).reduce(1, *) }

@@ -53,19 +53,7 @@ struct PlanBuilder {
 
     private mutating func addCaches() throws(DyadError) {
         for index in caches.indices {
-            guard let constant = caches[index].state.prefix else { continue }
-            let (heads, dimension) = (caches[index].state.keyValueHeads, caches[index].state.headDimension)
-            let bytes = try program.elements(of: constant, as: UInt8.self)
-            let prefix = graph.prefixTokens.count
-            var rows = [UInt8](repeating: 0, count: bytes.count)
-            for head in 0..<heads {
-                for column in 0..<prefix {
-                    for i in 0..<dimension {
-                        rows[(column * heads + head) * dimension + i] = bytes[(head * prefix + column) * dimension + i]
-                    }
-                }
-            }
-            caches[index].prefixRows = rows
+            caches[index].prefixRows = try program.prefixRows(of: caches[index].state)
         }
     }
 
