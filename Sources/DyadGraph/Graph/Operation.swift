@@ -84,7 +84,7 @@ extension Operation.Kind {
 extension Operation {
     init(_ json: JSONField) throws(DyadError) {
         let name = try json.string("name")
-        let layer = try json.optional("layer")?.integer() ?? Self.layer(inName: name)
+        let layer = try json.optional("layer")?.integer(in: 0...GraphLimits.count - 1) ?? Self.layer(inName: name)
         self.init(name: name, layer: layer, kind: try Kind(json))
     }
 
