@@ -24,7 +24,7 @@ let package = Package(
         instrumented("DyadGraph", ["DyadFormats"]),
         instrumented("DyadTokenizer", ["DyadFormats"]),
         instrumented("DyadRuntime", ["CDyadKernels", "DyadFormats", "DyadGraph", "DyadTokenizer"]),
-        instrumented("DyadCheckpoint", ["DyadFormats", "DyadTokenizer"]),
+        instrumented("DyadCheckpoint", ["DyadFormats", "DyadGraph", "DyadTokenizer"]),
         // Of the quantiser only what reads recipes: the rest needs libtorch.
         instrumented("DyadQuantization", ["DyadFormats", "Yams"]),
         instrumented("DyadTestSupport", ["DyadRuntime", "DyadGraph", "DyadFormats"]),

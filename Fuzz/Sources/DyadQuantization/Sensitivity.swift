@@ -1,1 +1,1 @@
-../../../Sources/DyadQuantization/Allocation/Sensitivity.swift
+../../../Sources/DyadQuantization/Allocate/Sensitivity.swift
