@@ -130,17 +130,16 @@ struct Lowering {
         builder.operation(name + ".mask", .mask(.init(input: visible, output: masked)))
 
         let attended = try site(SiteKey(.attentionOutput, layer: layer), [.tokens, .fixed(heads * size)])
-        switch model.attention {
-        case .softmax:
-            let probabilities = builder.tensor(
-                name + ".probabilities", rows, .u16, Encoding(scale: 1 / 65535, zeroPoint: 0))
+        if model.plan.recipe.attention == .softmax {
+            let fixed = try fixedEncoding(SiteKey(.probabilities, layer: layer))
+            let probabilities = builder.tensor(name + ".probabilities", rows, fixed.type, fixed.encoding)
             builder.operation(name + ".softmax", .softmax(.init(input: masked, output: probabilities)))
             builder.operation(
                 name + ".weighted_values",
                 .matmul(
                     .init(form: .weightedValues, input: probabilities, cache: valueCache, factor: 1, output: attended)))
-        case .late(let type):
-            let unit = Encoding(scale: 1 / Float(type.range.upperBound), zeroPoint: 0)
+        } else {
+            let (unit, type) = try fixedEncoding(SiteKey(.exponentials, layer: layer))
             let exponentials = builder.tensor(name + ".exponentials", rows, type, unit)
             var weights: TensorID?
             if !model.prefixTokens.isEmpty {
@@ -200,15 +199,23 @@ struct Lowering {
 
     // MARK: Operations
 
+    /// The encoding of a site that needs no calibration.
+    private func fixedEncoding(_ key: SiteKey) throws(DyadError) -> (encoding: Encoding, type: IntegerType) {
+        guard case .fixed(let encoding, let type) = model.plan.rounding(of: key) else { throw missing(key) }
+        return (encoding, type)
+    }
+
+    private func missing(_ key: SiteKey) -> DyadError {
+        DyadError(
+            .failed, subject: key.name, found: "no encoding", expected: "one from the plan, or from calibration",
+            remedy: "This is a defect of Dyad: report it with the recipe.")
+    }
+
     /// The tensor of a site, with the encoding that calibration found.
     private mutating func site(
         _ key: SiteKey, _ shape: [DyadGraph.Dimension]
     ) throws(DyadError) -> TensorID {
-        guard let encoding = model.encodings[key], let type = model.types[key] else {
-            throw DyadError(
-                .failed, subject: key.name, found: "no encoding", expected: "one from calibration",
-                remedy: "This is a defect of Dyad: report it with the recipe.")
-        }
+        guard let encoding = model.encodings[key], let type = model.types[key] else { throw missing(key) }
         return builder.tensor(key.name, shape, type, encoding)
     }
 

@@ -63,7 +63,7 @@ extension StaticModel {
                 weight: try quantized(.headWeight), bias: try weights.head?.bias?.toArray(Float.self)),
             finalNorm: try norm(weights.finalNorm) ?? StaticModel.Norm(), blocks: blocks,
             encodings: network.encodings, types: network.types,
-            attention: plan.recipe.attention == .softmax ? .softmax : .late(plan.exponentialType),
+            plan: plan,
             hadamard: plan.hasOnlineRotation ? BlockHadamard(width: configuration.intermediateSize) : nil)
     }
 }

@@ -14,7 +14,8 @@ struct StaticModel {
     var blocks: [Block]
     var encodings: [SiteKey: Encoding]
     var types: [SiteKey: IntegerType]
-    var attention: AttentionForm
+    /// What has fixed encodings, and the form of attention.
+    var plan: NetworkPlan
     /// The online rotation before down_proj, if any.
     var hadamard: BlockHadamard?
 
@@ -46,12 +47,5 @@ struct StaticModel {
         /// Keys (after rotary) and values of the prefix, `[keyValueHeads, prefix, headDimension]`, real numbers.
         var prefixKeys: [Float] = []
         var prefixValues: [Float] = []
-    }
-
-    /// How attention is computed (softmax, or exponential and lateAttention).
-    enum AttentionForm: Equatable {
-        case softmax
-        /// The exponentials' type: u8 or u16.
-        case late(IntegerType)
     }
 }

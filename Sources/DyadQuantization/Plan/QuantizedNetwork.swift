@@ -3,6 +3,8 @@ import DyadGraph
 import DyadTransformer
 
 /// What is known of the integers of a network: the value that travels from calibration through learning to lowering.
+///
+/// Prefix and transforms are in the float decoder beside it, whose weights they are folded into.
 struct QuantizedNetwork {
     var encodings: [SiteKey: Encoding] = [:]
     var types: [SiteKey: IntegerType] = [:]

@@ -1,6 +1,6 @@
 import DyadCheckpoint
 
-/// Who writes and who reads each site of a decoder, and which weights stand between. Everything that must know asks here.
+/// Which linear of a block reads and writes which site. Everything that must know asks here.
 public struct Topology: Sendable {
     /// One linear of the blocks: it reads `input`, multiplies by `weight` and writes `output`.
     public struct Linear: Sendable {
@@ -14,11 +14,6 @@ public struct Topology: Sendable {
 
     /// The linears of a block, in the order of execution.
     public let linears: [Linear]
-
-    /// The topology of a decoder.
-    public init(_ decoder: Decoder) {
-        self.init(decoder.configuration, hasOnlineRotation: decoder.onlineRotation != nil)
-    }
 
     /// The topology of a configuration.
     ///
@@ -44,9 +39,6 @@ public struct Topology: Sendable {
 
     /// The linears that read a site.
     public func readers(of site: SiteKey.Site) -> [Linear] { linears.filter { $0.input == site } }
-
-    /// The linear that writes a site.
-    public func writer(of site: SiteKey.Site) -> Linear? { linears.first { $0.output == site } }
 
     /// The matrices of a layer, in the order of execution.
     public func keys(layer: Int) -> [WeightKey] { linears.map { WeightKey($0.weight, layer: layer) } }
