@@ -273,3 +273,16 @@ extension ExportSource {
         ]
     }
 }
+
+extension ExportManifest {
+    /// Compares an exported folder, of whatever format, with what `program` exports to.
+    ///
+    /// - Returns: the number of tensors with an encoding that were compared.
+    /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor.
+    public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
+        let manifest = try ExportManifest(of: folder)
+        try manifest.checkExtent(of: program)
+        try CompiledFiles.check(folder)
+        return try manifest.target.descriptor.checker(folder, manifest, program)
+    }
+}

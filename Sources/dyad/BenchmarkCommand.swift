@@ -1,6 +1,5 @@
 import ArgumentParser
 import DyadEvaluation
-import DyadJobs
 import DyadTargets
 import DyadExport
 import DyadFormats

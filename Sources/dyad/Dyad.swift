@@ -1,7 +1,5 @@
 import ArgumentParser
 import DyadEvaluation
-import DyadJobs
-import DyadTargets
 import DyadFormats
 import Foundation
 

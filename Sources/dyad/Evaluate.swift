@@ -1,7 +1,6 @@
 import ArgumentParser
 import DyadEvaluation
 import DyadJobs
-import DyadTargets
 import DyadFormats
 
 struct Evaluate: ParsableCommand {

@@ -1,8 +1,6 @@
 import ArgumentParser
 import DyadCheckpoint
 import DyadEvaluation
-import DyadJobs
-import DyadTargets
 import DyadFormats
 import DyadGraph
 import DyadRuntime

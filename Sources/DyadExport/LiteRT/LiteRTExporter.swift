@@ -77,20 +77,3 @@ extension LiteRTExporter {
             remedy: "The exported file is not what this program says: export it again.")
     }
 }
-
-extension ExportManifest {
-    /// Compares an exported folder, of whatever format, with what `program` exports to.
-    ///
-    /// - Returns: the number of tensors with an encoding that were compared.
-    /// - Throws: ``DyadError`` `mismatch` naming the file and the tensor.
-    public static func check(_ folder: String, against program: IntegerProgram) throws(DyadError) -> Int {
-        let manifest = try ExportManifest(of: folder)
-        try manifest.checkExtent(of: program)
-        try CompiledFiles.check(folder)
-        return switch manifest.target {
-        case .litert, .ethosU85: try LiteRTExporter.check(folder, manifest, against: program)
-        case .coreml: try CoreMLExporter.check(folder, manifest, against: program)
-        case .onnxruntime, .sm8650, .sm8750: try ONNXExporter.check(folder, manifest, against: program)
-        }
-    }
-}

@@ -3,7 +3,7 @@ extension TargetDescriptor {
     private static func htp(chip: Int, architecture: Int) -> TargetDescriptor {
         TargetDescriptor(
             formats: [.onnx, .qnn], htp: (chip, architecture), hasExponentials: true, largestPart: twoGibibytes,
-            exporter: { ONNXExporter($0) }, observed: onnxGraph)
+            exporter: { ONNXExporter($0) }, checker: onnxChecker, observed: onnxGraph)
     }
 
     static let sm8650 = htp(chip: 57, architecture: 75)

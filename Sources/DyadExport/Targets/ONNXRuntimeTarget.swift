@@ -3,7 +3,13 @@ import DyadFormats
 extension TargetDescriptor {
     /// ONNX Runtime on any machine.
     static let onnxRuntime = TargetDescriptor(
-        formats: [.onnx], hasExponentials: true, exporter: { ONNXExporter($0) }, observed: onnxGraph)
+        formats: [.onnx], hasExponentials: true, exporter: { ONNXExporter($0) }, checker: onnxChecker,
+        observed: onnxGraph)
+
+    /// For every target that takes ONNX.
+    static let onnxChecker: Checker = { (folder, manifest, program) throws(DyadError) in
+        try ONNXExporter.check(folder, manifest, against: program)
+    }
 
     /// For ONNX Runtime and its provider for Qualcomm's chips.
     static let onnxGraph: (file: String, write: ObservedWriter) = (

@@ -15,8 +15,14 @@ struct TargetDescriptor: Sendable {
     var largestPart: Int?
     /// Writes a folder for it.
     let exporter: @Sendable (ExportPlan) -> any Exporter
+    /// Compares such a folder with what a program exports to; the number of tensors with an encoding that were compared.
+    let checker: Checker
     /// The file of one graph written for a comparison, and its writer; nil where no library executes it here.
     var observed: (file: String, write: ObservedWriter)?
+
+    /// See ``ExportManifest/check(_:against:)``.
+    typealias Checker =
+        @Sendable (_ folder: String, _ manifest: ExportManifest, _ program: IntegerProgram) throws(DyadError) -> Int
 
     /// Writes one graph into a folder: every tensor of the integer graph in it becomes an output where it is observed.
     typealias ObservedWriter =
