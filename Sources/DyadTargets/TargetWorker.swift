@@ -34,7 +34,7 @@ final class TargetWorker {
         guard let script = Bundle.module.url(forResource: "npu_worker", withExtension: "py", subdirectory: "Scripts")
         else {
             throw Self.failure(
-                "no npu_worker.py beside the program", "the resources of DyadEvaluation", "Install Dyad again.")
+                "no npu_worker.py beside the program", "the resources of DyadTargets", "Install Dyad again.")
         }
         let local = ".deps/npu/bin/python"
         let interpreter =
