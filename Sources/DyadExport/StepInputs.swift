@@ -37,24 +37,23 @@ public struct StepInputs {
         case .positionIDs: return Self.raw((0..<shape.tokens).map { Int32(prefix + start + $0) })
         case .logitRow: return Self.raw([Int32(shape.tokens - 1)])
         case .visible: return Self.visible(shape, prefix: prefix, start: start)
-        case .pastRows(let name):
-            guard let cache = program.graph.caches.first(where: { $0.name == name }), let rows = rows(cache) else {
-                throw missing(input)
+        case .pastRows, .newRows, .tensor:
+            // A tensor of the graph may have a name that looks like a cache's.
+            if case .pastRows(let name) = HostPort(name: input.name),
+                let cache = program.graph.caches.first(where: { $0.name == name }), let rows = rows(cache)
+            {
+                return pastRows(cache, rows)
             }
-            return pastRows(cache, rows)
-        case .newRows, .tensor:
             let stored = program.graph.tensors.first { $0.name == input.name }?.type
             guard let values = tensor(input.name), let type = input.type.integerType,
                 let offset = stored?.offset(of: type), values.count == input.shape.reduce(1, *)
-            else { throw missing(input) }
+            else {
+                throw DyadError(
+                    .mismatch, subject: input.name, found: "no values for this input",
+                    expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
+            }
             return Self.raw(offset == 0 ? values : values.map { $0 - offset }, as: type)
         }
-    }
-
-    private func missing(_ input: StaticGraph.Value) -> DyadError {
-        DyadError(
-            .mismatch, subject: input.name, found: "no values for this input",
-            expected: "\(input.shape.reduce(1, *))", remedy: "Report this as a defect of Dyad.")
     }
 
     /// `[1, 1, tokens, prefix + context]`: what each token of a step behind `start` others sees.

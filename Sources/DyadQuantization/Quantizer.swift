@@ -16,7 +16,7 @@ public struct Quantizer {
     private let run: RunDirectory?
     private let progress: ProgressReporter?
 
-    /// The longest context for which the exponentials of `late` attention are u8 (NUMERICS, table).
+    /// The longest context for which the exponentials of `late` attention are u8 (the page Numerics, table).
     public static let longestNarrowContext = NetworkPlan.longestNarrowContext
 
     /// Creates a quantiser.

@@ -66,7 +66,7 @@ public struct Recipe: Equatable, Sendable {
             case none
             /// The scale minimises the row's squared rounding error.
             case mse
-            /// The scale minimises the rounding error weighted with the inputs' second moments (needs the second moments, so not with `nearest`).
+            /// The scale minimises the rounding error weighted with the inputs' second moments (so not with `nearest`).
             case hessian
         }
     }

@@ -86,9 +86,4 @@ extension Tensor {
             "aten::randperm.generator", .int(count), .generator(generator), .dtype(.int64), .none,
             .device(generator.device))
     }
-
-    /// `count` indices drawn from each row of probabilities (unnormalised), int64 `[..., count]`.
-    public func multinomial(_ count: Int, replacement: Bool = false, generator: Generator) throws(DyadError) -> Tensor {
-        try Self.call("aten::multinomial", .tensor(self), .int(count), .bool(replacement), .generator(generator))
-    }
 }

@@ -52,7 +52,9 @@ struct SingleOperation {
         let exact = try exact(values, tokens: tokens, position: position)
         return kind.outputs.enumerated().reduce(0) { worst, output in
             let tensor = program.graph.tensors[output.element]
-            let difference = StepDifference(of: tensor, stored: stored[output.offset], exact: exact[output.offset])
+            let difference = StepDifference(
+                of: tensor, stored: stored[output.offset], exact: exact[output.offset],
+                precision: kind.definition.precision)
             return max(worst, difference.maximum)
         }
     }

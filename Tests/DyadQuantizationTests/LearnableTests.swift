@@ -343,18 +343,23 @@ import Testing
         #expect(abs(found[0] - low) < 1e-3 * abs(low) && abs(found[1] - high) < 1e-3 * abs(high))
     }
 
-    @Test func writtenGradientsOfTheObjectivesAreAutogradsOwn() throws {
+    @Test(arguments: [nil, 2.0]) func writtenGradientsOfTheObjectivesAreAutogradsOwn(cap: Double?) throws {
         let generator = try Generator(seed: 4)
-        let head = LinearWeights(weight: try Tensor.randn([30, 8], generator: generator))
-        let other = LinearWeights(weight: try Tensor.randn([30, 8], generator: generator))
+        let weight = try Tensor.randn([30, 8], generator: generator)
+        let otherWeight = try Tensor.randn([30, 8], generator: generator)
+        func head(_ weight: Tensor) -> OutputHead { OutputHead(linear: LinearWeights(weight: weight), cap: cap) }
+        func logits(_ x: Tensor, _ weight: Tensor) throws -> Tensor {
+            let output = try x.linear(weight)
+            return try cap.map { try (output / Float($0)).tanh() * Float($0) } ?? output
+        }
         // More positions than one piece holds.
         let student = try Tensor.randn([150, 8], generator: generator).requiresGrad(true)
         let teacher = try Tensor.randn([150, 8], generator: generator)
         let tokens = (0..<150).map { $0 % 40 == 7 ? Int64(-1) : Int64($0 % 30) }
-        let objective = OutputObjective(teacherHead: other, studentHead: head)
+        let objective = OutputObjective(teacherHead: head(otherWeight), studentHead: head(weight))
 
-        let target = try teacher.linear(other.weight).logSoftmax(-1)
-        let logs = try student.linear(head.weight).logSoftmax(-1)
+        let target = try logits(teacher, otherWeight).logSoftmax(-1)
+        let logs = try logits(student, weight).logSoftmax(-1)
         let divergence = try (target.exp() * (target - logs)).sum() / 150
         try divergence.backward(retainGraph: true)
         let found = try objective.divergence(student: student.detach(), teacher: teacher)

@@ -3,7 +3,7 @@ import DyadFormats
 extension TargetDescriptor {
     /// LiteRT on any machine.
     static let liteRT = TargetDescriptor(
-        formats: [.litert], isSigned: true, largestPart: twoGibibytes, exporter: { LiteRTExporter($0) },
+        formats: [.litert], isSigned: true, largestPart: largestFile, exporter: { LiteRTExporter($0) },
         checker: liteRTChecker,
         observed: (
             "graph.tflite",

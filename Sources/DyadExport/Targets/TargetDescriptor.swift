@@ -33,5 +33,5 @@ struct TargetDescriptor: Sendable {
 
     /// Offsets of a FlatBuffer, and the protobuf message around a context binary, end at 2 GiB. A tenth is left for the graph
     /// and what compilers add.
-    static let twoGibibytes = (1 << 31) - (1 << 31) / 10
+    static let largestFile = (1 << 31) - (1 << 31) / 10
 }

@@ -13,6 +13,9 @@ protocol OperationDefinition {
     /// Its operands as a file names them; null stands for one that is not there.
     var json: [(String, JSONValue)] { get }
 
+    /// How far, in real units, the integer meaning may be from the exact one beyond its rounding.
+    var precision: Double { get }
+
     /// Checks types, shapes and constants. Its tensors are known to exist, and its inputs to have been produced.
     func check(_ validator: GraphValidator) throws(DyadError)
     /// What one token costs. The operation is sound.
@@ -27,6 +30,8 @@ protocol OperationDefinition {
 }
 
 extension OperationDefinition {
+    var precision: Double { 0 }
+
     func cost(_ basis: OperationCost.Basis) -> OperationCost {
         OperationCost(work: basis.elements + OperationCost.derived)
     }

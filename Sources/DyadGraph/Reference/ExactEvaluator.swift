@@ -75,7 +75,12 @@ public final class ExactEvaluator {
             for output in definition.outputs {
                 let tensor = program.graph.tensors[output]
                 differences.append(
-                    (output, StepDifference(of: tensor, stored: integers[output] ?? [], exact: state.values[output])))
+                    (
+                        output,
+                        StepDifference(
+                            of: tensor, stored: integers[output] ?? [], exact: state.values[output],
+                            precision: definition.precision)
+                    ))
             }
             for tensor in definition.inputs + definition.outputs { state.values[tensor] = [] }
         }

@@ -14,11 +14,13 @@ public struct StepDifference: Equatable, Sendable {
 
     /// Compares `stored` with real numbers.
     ///
+    /// - Parameter precision: of the operation, in real units (``OperationDefinition/precision``): no error either.
     /// - Cost: linear.
-    public init(of tensor: GraphTensor, stored: [Int32], exact: [Double]) {
+    public init(of tensor: GraphTensor, stored: [Int32], exact: [Double], precision: Double = 0) {
         let (scale, zero) = (Double(tensor.encoding.scale), Double(tensor.encoding.zeroPoint))
         let (low, high) = (Double(tensor.type.range.lowerBound), Double(tensor.type.range.upperBound))
-        let precision: Double =
+        let own = precision / scale
+        let relative: Double =
             switch tensor.type {
             case .u32: 1e-7
             case .i32: 1e-9
@@ -28,7 +30,7 @@ public struct StepDifference: Equatable, Sendable {
         for (integer, real) in zip(stored, exact) {
             let expected = min(max(real / scale + zero, low), high)
             let found = tensor.type == .u32 ? Double(UInt32(bitPattern: integer)) : Double(integer)
-            let difference = real.isNaN ? .infinity : max(0, abs(found - expected) - precision * abs(expected))
+            let difference = real.isNaN ? .infinity : max(0, abs(found - expected) - relative * abs(expected) - own)
             largest = max(largest, difference)
             sum += difference
             if difference <= 1 { near += 1 }

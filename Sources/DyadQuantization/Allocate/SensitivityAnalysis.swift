@@ -16,7 +16,7 @@ final class SensitivityAnalysis {
     /// The same with libtorch's fused attention.
     private let rest: Decoder
     private let result: QuantizedNetwork
-    private let head: LinearWeights
+    private let head: OutputHead
     private let target: TokenDistribution
     /// The float network's hidden states in front of every layer, and behind the last.
     private let hidden: [Tensor]
@@ -33,7 +33,7 @@ final class SensitivityAnalysis {
         self.folded = try folded.copy()
         rest = try folded.copy()
         rest.attentionForm = .softmax
-        let head = folded.weights.effectiveHead
+        let head = folded.outputHead
         let probe = ErrorProbe(encodings: result.encodings.filter { result.types[$0.key] == .u8 })
         var states = [try withNoGrad { try folded.embed(windows) }]
         for layer in 0..<folded.configuration.layerCount {
@@ -72,7 +72,7 @@ final class SensitivityAnalysis {
     ) throws -> (float: Double, networks: [(perplexity: Double, divergence: Double)]) {
         let network = try folded.copy()
         for (key, weight) in result.weights { network.weights[key] = try weight.tensor() }
-        let networkHead = network.weights.effectiveHead
+        let networkHead = network.outputHead
         let visitor = QuantizingVisitor(plan, fixed: result)
         visitor.mode = .quantize
         var float = 0.0
@@ -204,13 +204,13 @@ private struct TokenDistribution {
     private let count: Int
     private static let positions = 256
 
-    init(_ hidden: Tensor, head: LinearWeights) throws {
+    init(_ hidden: Tensor, head: OutputHead) throws {
         let rows = try hidden.reshape([-1, hidden.size(-1)])
         count = try rows.size(0)
         var parts: [Tensor] = []
         for start in stride(from: 0, to: count, by: Self.positions) {
             let part = try rows.narrow(0, start: start, length: min(Self.positions, count - start))
-            parts.append(try part.linear(head.weight, bias: head.bias).logSoftmax())
+            parts.append(try head.logits(part).logSoftmax())
         }
         logProbabilities = parts
     }

@@ -167,8 +167,7 @@ struct NetworkLoss {
         // The same function in real numbers, with libtorch's fused attention.
         decoder.attentionForm = .softmax
         teacher = Teacher(decoder: decoder, isNormalized: problem.stage.objective != .lastHidden)
-        objective = OutputObjective(
-            teacherHead: decoder.weights.effectiveHead, studentHead: problem.student.weights.effectiveHead)
+        objective = OutputObjective(teacherHead: decoder.outputHead, studentHead: problem.student.outputHead)
     }
 
     /// The student's output that the objective looks at, `[n, hidden]`, in the basis of the teacher.

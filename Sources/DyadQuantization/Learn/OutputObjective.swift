@@ -7,8 +7,8 @@ import DyadTransformer
 /// and their gradient is written down instead of recorded.
 struct OutputObjective {
     /// The heads of the float model and of the program.
-    let teacherHead: LinearWeights
-    let studentHead: LinearWeights
+    let teacherHead: OutputHead
+    let studentHead: OutputHead
     private static let positions = 256
 
     /// The mean over positions of KL(teacher ‖ student).
@@ -18,8 +18,7 @@ struct OutputObjective {
     ///   - teacher: the same of the float model.
     func divergence(student: Tensor, teacher: Tensor) throws -> (loss: Double, gradient: Tensor) {
         try overPositions(student) { start, length, logits in
-            let target = try teacher.narrow(0, start: start, length: length)
-                .linear(teacherHead.weight, bias: teacherHead.bias)
+            let target = try teacherHead.logits(try teacher.narrow(0, start: start, length: length))
             // KL = Σ p (t − s) − log Σ eᵗ + log Σ eˢ for one position; its derivative with respect to s is q − p.
             let normalizers = try (logits.logsumexp([-1]) - target.logsumexp([-1])).sum(dtype: .float64).item()
             let probabilities = try target.softmax(-1)
@@ -51,17 +50,6 @@ struct OutputObjective {
         return (loss * factor, try gradient * factor)
     }
 
-    /// The gradient of the summed negative log-likelihood of labels drawn from the student's own distribution: its second
-    /// moments are the Fisher information.
-    func sampledScore(_ student: Tensor, generator: Generator) throws -> Tensor {
-        let (_, gradient) = try overPositions(student) { _, _, logits in
-            let probabilities = try logits.softmax(-1)
-            let labels = try probabilities.multinomial(1, generator: generator)
-            return (0, try probabilities.scatter(1, labels, probabilities.gather(1, labels) - 1))
-        }
-        return try gradient * Double(student.size(0))
-    }
-
     private func overPositions(
         _ student: Tensor, _ part: (_ start: Int, _ length: Int, _ logits: Tensor) throws -> (Double, Tensor)
     ) throws -> (loss: Double, gradient: Tensor) {
@@ -70,11 +58,10 @@ struct OutputObjective {
             var (loss, gradients) = (0.0, [Tensor]())
             for start in stride(from: 0, to: count, by: Self.positions) {
                 let length = min(Self.positions, count - start)
-                let logits = try student.narrow(0, start: start, length: length)
-                    .linear(studentHead.weight, bias: studentHead.bias)
+                let logits = try studentHead.logits(try student.narrow(0, start: start, length: length))
                 let (partial, difference) = try part(start, length, logits)
                 loss += partial
-                gradients.append(try difference.matmul(studentHead.weight))
+                gradients.append(try studentHead.backward(difference, logits: logits))
             }
             let gradient = try Tensor.cat(gradients, dim: 0)
             try gradient.multiplyInPlace(1 / Double(count))

@@ -29,7 +29,7 @@ struct NetworkPlan {
     /// Of the late form's exponentials.
     let exponentialType: IntegerType
 
-    /// The longest context for which the exponentials of `late` attention are u8 (NUMERICS, table).
+    /// The longest context for which the exponentials of `late` attention are u8 (the page Numerics, table).
     static let longestNarrowContext = 1024
 
     /// - Parameter context: token positions that the program must hold, without the prefix.

@@ -85,8 +85,8 @@ public final class Decoder {
     public func finalLogits(_ hidden: Tensor, visitor: (any SiteVisitor)? = nil) throws -> Tensor {
         let pass = Pass(layer: nil, visitor: visitor)
         let x = try normalizedHidden(hidden, visitor: visitor)
-        let logits = try pass.site(.logits, try pass.linear(x, weights.effectiveHead, .headWeight, .headBias))
-        return try configuration.logitCap.map { try logits.softCapped(at: $0) } ?? logits
+        let head = outputHead
+        return try head.finished(try pass.site(.logits, try pass.linear(x, head.linear, .headWeight, .headBias)))
     }
 
     /// The final norm alone: what the head reads, `[batch, tokens, hidden]`.
