@@ -89,7 +89,7 @@ let package = Package(
         .executableTarget(
             name: "dyad",
             dependencies: [
-                "DyadJobs", "DyadTargets", "DyadEvaluation", "DyadQuantization", "DyadTransformer", "DyadCheckpoint",
+                "DyadJobs", "DyadTargets", "DyadEvaluation", "DyadQuantization", "DyadCheckpoint",
                 "DyadRuntime", "DyadExport", "DyadTokenizer", "DyadGraph", "DyadFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),

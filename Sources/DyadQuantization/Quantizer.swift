@@ -152,7 +152,7 @@ public struct Quantizer {
 extension Recipe {
     /// Whether learning changes a float model by more than transforms, so that it may learn a text.
     fileprivate var exposesText: Bool {
-        learning.contains { $0.learnsVectors || $0.rates.weightScales > 0 || $0.rates.rounding > 0 }
+        learning.contains { $0.learnsVectors || $0.rates[.weightScales] > 0 || $0.rates[.rounding] > 0 }
             && !learning.contains { $0.learnsTransforms || $0.recalibrates }
     }
 }

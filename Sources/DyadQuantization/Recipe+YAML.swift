@@ -208,32 +208,26 @@ extension Recipe.Learning {
             throw section.error(
                 "rates", found: "nothing", expected: "a learning rate for at least one kind of parameter")
         }
-        let most = 10.0
-        rates.activations = try part.number("activations", in: 0...most) ?? 0
-        rates.clipping = try part.number("clipping", in: 0...most) ?? 0
-        rates.weightScales = try part.number("weight-scales", in: 0...most) ?? 0
-        rates.rounding = try part.number("rounding", in: 0...most) ?? 0
-        rates.gains = try part.number("gains", in: 0...most) ?? 0
-        rates.biases = try part.number("biases", in: 0...most) ?? 0
-        rates.scalings = try part.number("scalings", in: 0...most) ?? 0
-        rates.rotations = try part.number("rotations", in: 0...most) ?? 0
+        for parameter in Parameter.allCases {
+            rates[parameter] = try part.number(parameter.rawValue, in: 0...10) ?? 0
+        }
         try part.finish()
-        if rates.rounding > 0 || rates.weightScales > 0, learnsTransforms || rates.clipping > 0 || !quantizesWeights {
+        if rates[.rounding] > 0 || rates[.weightScales] > 0, learnsTransforms || rates[.clipping] > 0 || !quantizesWeights {
             throw section.error(
                 "rates", found: "learned rounding beside transforms or clipping",
                 expected: "stages of their own: integers belong to one form of the weights")
         }
-        if rates.gains > 0 || rates.biases > 0, learnsTransforms || recalibrates {
+        if rates[.gains] > 0 || rates[.biases] > 0, learnsTransforms || recalibrates {
             throw section.error(
                 "rates", found: "gains or biases beside transforms or recalibration",
                 expected: "stages of their own: gains and biases are learnt on what calibration left")
         }
-        if (rates.rotations > 0 || !quantizesWeights) && !recalibrates {
+        if (rates[.rotations] > 0 || !quantizesWeights) && !recalibrates {
             throw section.error(
                 "recalibrate", found: "false, with rotations or float weights",
                 expected: "true: the weights must be rounded again")
         }
-        if objective == .block, rates.rotations > 0 || localWeight > 0 {
+        if objective == .block, rates[.rotations] > 0 || localWeight > 0 {
             throw section.error(
                 "objective", found: "block-output with rotations or a local term",
                 expected: "an objective of the whole network")

@@ -188,37 +188,53 @@ public struct Recipe: Equatable, Sendable {
             case linearInputs = "linear-inputs"
         }
 
-        /// A rate for each kind of parameter.
-        public struct Rates: Equatable, Sendable {
+        /// What can be learnt; a raw value is the key under `rates`.
+        public enum Parameter: String, CaseIterable, Sendable {
             /// The ends of activation ranges, in units of the initial range.
-            public var activations = 0.0
+            case activations
             /// The logits of the shares to which rows are clipped.
-            public var clipping = 0.0
+            case clipping
             /// The logarithms of the weights' row scales; the integers stay, or are learnt beside them (``rounding``).
-            public var weightScales = 0.0
+            case weightScales = "weight-scales"
             /// The latent weights of learned rounding, in units of the row's range.
-            public var rounding = 0.0
+            case rounding
             /// The logarithms of the norms' gains.
-            public var gains = 0.0
+            case gains
             /// The linears' biases, in standard deviations of what they are added to.
-            public var biases = 0.0
+            case biases
             /// The logarithms of channel scalings.
-            public var scalings = 0.0
+            case scalings
             /// The skew generators of rotations.
-            public var rotations = 0.0
+            case rotations
+        }
+
+        /// The learning rate of each kind of parameter; 0 for what is not learnt.
+        public struct Rates: Equatable, Sendable {
+            private var values = Parameter.allCases.map { _ in 0.0 }
+
+            /// Creates rates of 0.
+            public init() {}
+
+            /// The rate of one kind.
+            public subscript(_ parameter: Parameter) -> Double {
+                get { values[Self.place(parameter)] }
+                set { values[Self.place(parameter)] = newValue }
+            }
+
+            private static func place(_ parameter: Parameter) -> Int { Parameter.allCases.firstIndex(of: parameter) ?? 0 }
         }
 
         /// Creates a stage that learns nothing yet.
         public init() {}
 
         /// Whether gains or biases are learnt, which belong to the program and not to the float model.
-        var learnsVectors: Bool { rates.gains > 0 || rates.biases > 0 }
+        var learnsVectors: Bool { rates[.gains] > 0 || rates[.biases] > 0 }
 
         /// Whether equivalent transforms are learnt.
-        var learnsTransforms: Bool { rates.scalings > 0 || rates.rotations > 0 }
+        var learnsTransforms: Bool { rates[.scalings] > 0 || rates[.rotations] > 0 }
 
         /// Whether weights are rounded to nearest on clipped ranges as it learns, whatever calibration made of them.
-        var clipsWeights: Bool { quantizesWeights && (rates.clipping > 0 || learnsTransforms) }
+        var clipsWeights: Bool { quantizesWeights && (rates[.clipping] > 0 || learnsTransforms) }
     }
 
     /// Creates a recipe that quantises with nearest rounding and no transform.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DyadFormats
-import DyadRuntime
+import DyadJobs
 import DyadTokenizer
 import Foundation
 
@@ -13,7 +13,7 @@ struct Chat: ParsableCommand {
     @OptionGroup var sampling: SamplingArguments
 
     func run() throws {
-        let loaded = try LoadedProgram(program, threads: sampling.threads)
+        let loaded = try Writer(program, threads: sampling.threads)
         var messages = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         while true {
             Terminal.say("> ")

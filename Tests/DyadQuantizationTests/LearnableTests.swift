@@ -70,8 +70,8 @@ import Testing
                 if rotation { $0.rotation = Recipe.Rotation(residual: true, values: true, online: true) }
             }
             let problem = try test.problem {
-                $0.rates.scalings = rotation ? 0 : 1
-                $0.rates.rotations = rotation ? 1 : 0
+                $0.rates[.scalings] = rotation ? 0 : 1
+                $0.rates[.rotations] = rotation ? 1 : 0
             }
             try disturb(problem, by: 0.2)
             let folded = try problem.folded.copy()
@@ -90,7 +90,7 @@ import Testing
         (.upDown, [.upWeight, .downWeight]), (.valueOutput, [.vWeight, .oWeight]), (.queryKey, [.qWeight, .kWeight]),
     ]) func learntScalingsChangeTheirWeights(site: Recipe.Smoothing.Site, changed: [WeightKey.Weight]) throws {
         let test = try Case()
-        let problem = try test.problem { ($0.rates.scalings, $0.scalings) = (1, [site]) }
+        let problem = try test.problem { ($0.rates[.scalings], $0.scalings) = (1, [site]) }
         try disturb(problem, by: 0.2)
         let folded = try problem.folded.copy()
         try problem.fold(into: folded)
@@ -230,8 +230,8 @@ import Testing
             if rotates { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
         }
         let problem = try test.problem {
-            ($0.rates.clipping, $0.rates.activations) = (1, 1)
-            if rotates { $0.rates.rotations = 1 } else { $0.rates.scalings = 1 }
+            ($0.rates[.clipping], $0.rates[.activations]) = (1, 1)
+            if rotates { $0.rates[.rotations] = 1 } else { $0.rates[.scalings] = 1 }
         }
         try disturb(problem, by: 0.1)
         let recorder = RecordingVisitor(inner: problem.visitor)
@@ -263,7 +263,7 @@ import Testing
 
     @Test func rotationsStayOrthogonal() throws {
         let test = try Case { $0.rotation = Recipe.Rotation(residual: true, values: true, online: false) }
-        let problem = try test.problem { $0.rates.rotations = 1 }
+        let problem = try test.problem { $0.rates[.rotations] = 1 }
         try disturb(problem, by: 0.5)
         let rotations = problem.visitor.transforms.compactMap { $0 as? LearnableRotation } + [problem.visitor.residual]
         #expect(rotations.count == 3)
@@ -272,7 +272,7 @@ import Testing
 
     @Test(arguments: [4, 8]) func latentWeightsStartAtTheGivenIntegers(bits: Int) throws {
         let test = try Case(bits: bits) { $0.weights.rounding = .gptq }
-        let problem = try test.problem { $0.rates.rounding = 1e-3 }
+        let problem = try test.problem { $0.rates[.rounding] = 1e-3 }
         var result = test.result
         try problem.store(in: &result)
         for (key, weight) in test.result.weights {
@@ -301,7 +301,7 @@ import Testing
 
     @Test func encodingsStartAtCalibrationsAndKeepZeroOnTheGrid() throws {
         let test = try Case()
-        let problem = try test.problem { $0.rates.activations = 1 }
+        let problem = try test.problem { $0.rates[.activations] = 1 }
         for (key, encoding) in problem.visitor.encodings {
             let (found, start) = (try encoding.encoding(), try #require(test.result.encodings[key]))
             #expect(found.zeroPoint == start.zeroPoint && abs(found.scale / start.scale - 1) < 1e-5)

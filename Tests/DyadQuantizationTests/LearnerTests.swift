@@ -38,17 +38,17 @@ import Testing
     }
 
     static let stages: [@Sendable (inout Recipe.Learning) -> Void] = [
-        { ($0.rates.rounding, $0.rates.weightScales, $0.rates.activations) = (3e-3, 1e-3, 1e-3) },
+        { ($0.rates[.rounding], $0.rates[.weightScales], $0.rates[.activations]) = (3e-3, 1e-3, 1e-3) },
         {
-            ($0.objective, $0.rates.clipping, $0.rates.scalings, $0.rates.activations) = (.lastHidden, 1e-2, 1e-2, 1e-3)
+            ($0.objective, $0.rates[.clipping], $0.rates[.scalings], $0.rates[.activations]) = (.lastHidden, 1e-2, 1e-2, 1e-3)
         },
-        { ($0.objective, $0.rates.rounding, $0.rates.weightScales, $0.rates.activations) = (.block, 3e-3, 1e-3, 1e-3) },
+        { ($0.objective, $0.rates[.rounding], $0.rates[.weightScales], $0.rates[.activations]) = (.block, 3e-3, 1e-3, 1e-3) },
         {
             ($0.objective, $0.activations, $0.localWeight) = (.crossEntropy, .linearInputs, 0.1)
-            ($0.rates.rotations, $0.rates.clipping, $0.rates.activations) = (1e-3, 5e-3, 1e-3)
+            ($0.rates[.rotations], $0.rates[.clipping], $0.rates[.activations]) = (1e-3, 5e-3, 1e-3)
         },
-        { ($0.rates.gains, $0.rates.biases, $0.rates.weightScales) = (4e-3, 4e-3, 4e-3) },
-        { ($0.objective, $0.rates.gains, $0.rates.biases) = (.block, 4e-3, 4e-3) },
+        { ($0.rates[.gains], $0.rates[.biases], $0.rates[.weightScales]) = (4e-3, 4e-3, 4e-3) },
+        { ($0.objective, $0.rates[.gains], $0.rates[.biases]) = (.block, 4e-3, 4e-3) },
     ]
 
     @Test(arguments: 0..<6) func aStageLowersItsLoss(stage: Int) throws {
@@ -114,7 +114,7 @@ import Testing
             let test = try Case { $0.activations.range = .minmax }
             _ = try learner(test, run) {
                 ($0.objective, $0.steps) = (.lastHidden, 60)
-                ($0.rates.clipping, $0.rates.scalings, $0.rates.activations) = (1e-2, 1e-2, ranges)
+                ($0.rates[.clipping], $0.rates[.scalings], $0.rates[.activations]) = (1e-2, 1e-2, ranges)
             }.run(test.folded, test.result)
             try run.finish()
             return try #require(try losses(path).last).after
@@ -135,7 +135,8 @@ import Testing
             (recipe.prefix, recipe.smoothing) = (.tokens([1]), nil)
             recipe.learning[0].objective = objective
             recipe.learning[0].steps = 40
-            recipe.learning[0].rates = .init(activations: 0.01, clipping: 0.2, scalings: 0.02)
+            (recipe.learning[0].rates[.activations], recipe.learning[0].rates[.clipping]) = (0.01, 0.2)
+            recipe.learning[0].rates[.scalings] = 0.02
             let output = try Quantizer(recipe: recipe, seed: 1, context: 64).quantize(
                 decoder, tokenizer: tinyTokenizer(), text: text)
             return try text.heldOut.map { window in
@@ -218,7 +219,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: path) }
         let run = try RunDirectory(path, settings: JSONObject(), resumes: false)
         let float = QuantizedNetwork()
-        let outcome = try learner(test, run) { $0.rates.gains = 4e-3 }.run(test.folded, float)
+        let outcome = try learner(test, run) { $0.rates[.gains] = 4e-3 }.run(test.folded, float)
         try run.finish()
         let loss = try #require(try losses(path).first)
         #expect(loss.before < 1e-6)
@@ -227,21 +228,17 @@ import Testing
 
     /// Whatever diverges, calibration's integers and encodings come back: by a loss that grows, by one that is not a number.
     @Test(arguments: [
-        (Recipe.Learning.Objective.logits, LearnableParameter.Kind.weightScales, 9.0), (.logits, .weightScales, 1e30),
+        (Recipe.Learning.Objective.logits, Recipe.Learning.Parameter.weightScales, 9.0), (.logits, .weightScales, 1e30),
         (.logits, .activations, 1e30), (.logits, .clipping, 1e30), (.block, .clipping, 1e30),
         (.block, .activations, 1e30),
         (.block, .activations, 9),
     ]) func aStageThatDivergesIsRolledBack(
-        objective: Recipe.Learning.Objective, kind: LearnableParameter.Kind, rate: Double
+        objective: Recipe.Learning.Objective, kind: Recipe.Learning.Parameter, rate: Double
     ) throws {
         let test = try Case()
         let outcome = try learner(test) {
             ($0.objective, $0.steps, $0.rates) = (objective, 6, Recipe.Learning.Rates())
-            switch kind {
-            case .weightScales: $0.rates.weightScales = rate
-            case .clipping: $0.rates.clipping = rate
-            default: $0.rates.activations = rate
-            }
+            $0.rates[kind] = rate
         }.run(test.folded, test.result)
         // Block by block, ranges of 16-bit tensors are measured again behind what other blocks became.
         for (key, encoding) in test.result.encodings where test.result.types[key] != .u16 {
@@ -261,7 +258,7 @@ import Testing
         let read = try recipe(
             "{ objective: block-output, steps: 7, rates: { clipping: 0.01, scalings: 0.001 }, scalings: [norms] }")
         #expect(read.learning.count == 1 && read.learning[0].objective == .block && read.learning[0].steps == 7)
-        #expect(read.learning[0].scalings == [.norms] && read.learning[0].rates.rounding == 0)
+        #expect(read.learning[0].scalings == [.norms] && read.learning[0].rates[.rounding] == 0)
         for (stage, subject) in [
             ("{ steps: 3 }", "learning[0].rates"), ("{ rates: { speed: 1 } }", "learning[0].rates.speed"),
             ("{ rates: { rounding: 1, scalings: 1 } }", "learning[0].rates"),

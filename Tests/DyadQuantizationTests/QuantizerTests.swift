@@ -127,7 +127,7 @@ import Testing
         let before = try Run(recipe)
         var stage = Recipe.Learning()
         (stage.steps, stage.batch, stage.warmUp) = (40, 2, 1)
-        (stage.rates.gains, stage.rates.biases) = (0.01, 0.01)
+        (stage.rates[.gains], stage.rates[.biases]) = (0.01, 0.01)
         recipe.learning = [stage]
         let after = try Run(recipe)
         try after.expectExactOperations()

@@ -9,45 +9,38 @@ import DyadTransformer
 protocol LearnableTransform: AnyObject {
     /// The parameters.
     var parameters: [LearnableParameter] { get }
-    /// The transformed weight.
-    func apply(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor
-    /// The transformed prefix keys or values, `[1, keyValueHeads, p, d]`.
-    func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor
+    /// The only layer whose weights it changes; nil where it changes all.
+    var layer: Int? { get }
+    /// The transform that the parameters stand for at present, computed in `type`; differentiable in them.
+    func current(_ type: DType) throws(DyadError) -> any EquivalentTransform
 }
 
 extension LearnableTransform {
-    /// Most transforms leave the prefix alone.
-    func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor { x }
+    /// The transformed weight.
+    func apply(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
+        layer == nil || layer == key.layer ? try current(w.dtype).apply(key, w) : w
+    }
+
+    /// The transformed prefix keys or values, `[1, keyValueHeads, p, d]`.
+    func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor {
+        layer == nil || layer == site.layer ? try current(x.dtype).apply(prefix: site, x) : x
+    }
 }
 
-/// Learned channel scalings of one pair of producer and consumer in one layer (MobileQuant, Tan et al. 2024, §3): what the
-/// producer puts out is divided by s, what the consumer reads is multiplied. s = eᵗ with t from 0, which needs none of the
-/// guards against s ≤ 0 of the raw form.
+/// Learned channel scalings. s = eᵗ with t from 0, which needs none of the guards against s ≤ 0 of the raw form.
 final class LearnableScaling: LearnableTransform {
-    private let pair: Recipe.Smoothing.Site
-    /// For ``Recipe/Smoothing/Site/norms``: whether this is the norm before the feed-forward part.
-    private let isFeedForward: Bool
-    let layer: Int
-    private let configuration: DecoderConfiguration
+    private let start: ChannelScaling
     private let log: Tensor
 
     var parameters: [LearnableParameter] { [LearnableParameter(kind: .scalings, tensor: log)] }
+    var layer: Int? { start.layer }
 
     init(
         _ pair: Recipe.Smoothing.Site, isFeedForward: Bool = false, layer: Int, configuration: DecoderConfiguration
     ) throws(DyadError) {
-        (self.pair, self.isFeedForward, self.layer) = (pair, isFeedForward, layer)
-        self.configuration = configuration
-        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
-        let shape =
-            switch pair {
-            case .norms: [configuration.hiddenSize]
-            case .upDown: [configuration.intermediateSize]
-            case .valueOutput: [groups, size]
-            // One factor for each rotary pair, one for each channel that is not rotated.
-            case .queryKey: [groups, size - configuration.rotaryDimension / 2]
-            }
-        log = try Tensor.zeros(shape).requiresGrad(true)
+        log = try Tensor.zeros(ChannelScaling.shape(pair, configuration)).requiresGrad(true)
+        start = ChannelScaling(
+            pair: pair, isFeedForward: isFeedForward, layer: layer, configuration: configuration, factors: log)
     }
 
     /// The scalings of a site set that a model has, for all layers.
@@ -74,56 +67,10 @@ final class LearnableScaling: LearnableTransform {
         return result
     }
 
-    func apply(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
-        guard key.layer == layer else { return w }
-        switch (pair, key.weight) {
-        case (.norms, .inputNormGain) where !isFeedForward, (.norms, .inputNormBias) where !isFeedForward,
-            (.norms, .feedForwardNormGain) where isFeedForward, (.norms, .feedForwardNormBias) where isFeedForward:
-            return try w / factors(w)
-        case (.norms, .qWeight) where !isFeedForward, (.norms, .kWeight) where !isFeedForward,
-            (.norms, .vWeight) where !isFeedForward:
-            return try w * factors(w)
-        case (.norms, .gateWeight), (.norms, .upWeight):
-            // With a shared norm the feed-forward part reads what attention reads.
-            return isFeedForward || configuration.sharedNorm ? try w * factors(w) : w
-        case (.upDown, .upWeight): return try w / factors(w).unsqueeze(1)
-        case (.upDown, .upBias): return try w / factors(w)
-        case (.upDown, .downWeight): return try w * factors(w)
-        case (.valueOutput, .vWeight): return try w / factors(w).reshape([-1, 1])
-        case (.valueOutput, .vBias): return try w / factors(w).reshape([-1])
-        case (.valueOutput, .oWeight): return try w * perQuery(factors(w))
-        case (.queryKey, .qWeight): return try w / perQuery(pairs(w)).unsqueeze(1)
-        case (.queryKey, .qBias): return try w / perQuery(pairs(w))
-        case (.queryKey, .kWeight): return try w * pairs(w).reshape([-1, 1])
-        case (.queryKey, .kBias): return try w * pairs(w).reshape([-1])
-        default: return w
-        }
-    }
-
-    func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor {
-        guard site.layer == layer else { return x }
-        switch (pair, site.site) {
-        case (.valueOutput, .prefixValues): return try x / factors(x).unsqueeze(1)
-        case (.queryKey, .prefixKeys): return try x * pairs(x).unsqueeze(1)
-        default: return x
-        }
-    }
-
-    private func factors(_ like: Tensor) throws(DyadError) -> Tensor { try log.to(like.dtype).exp() }
-
-    /// `[keyValueHeads, d]`: the two channels of a rotary pair share a factor.
-    private func pairs(_ like: Tensor) throws(DyadError) -> Tensor {
-        let s = try factors(like)
-        let half = configuration.rotaryDimension / 2
-        let pair = try s.narrow(1, start: 0, length: half)
-        return try Tensor.cat([pair, pair, s.narrow(1, start: half, length: s.size(1) - half)], dim: 1)
-    }
-
-    /// `[heads · d]` from `[keyValueHeads, d]`: the query heads of a group share factors.
-    private func perQuery(_ s: Tensor) throws(DyadError) -> Tensor {
-        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
-        let share = configuration.headCount / groups
-        return try s.unsqueeze(1).expand([groups, share, size]).reshape([-1])
+    func current(_ type: DType) throws(DyadError) -> any EquivalentTransform {
+        var scaling = start
+        scaling.factors = try log.to(type).exp()
+        return scaling
     }
 }
 
@@ -133,7 +80,7 @@ final class LearnableScaling: LearnableTransform {
 final class LearnableRotation: LearnableTransform {
     private let generator: Tensor
     /// nil for R1.
-    private let layer: Int?
+    let layer: Int?
     private let configuration: DecoderConfiguration
     /// The rotation of the current values of the parameters, for one forward pass.
     private var cached: Tensor?
@@ -182,38 +129,9 @@ final class LearnableRotation: LearnableTransform {
         return try x.matmul(inverse ? matrix.transpose() : matrix)
     }
 
-    func apply(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
-        if layer == nil { return try rotateResidual(key, w) }
-        guard key.layer == layer else { return w }
-        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
-        let share = configuration.headCount / groups
-        switch key.weight {
-        case .vWeight:
-            // Rᵀ·W for the rows of each head.
-            return try rotation().to(w.dtype).transpose().matmul(w.reshape([groups, size, -1])).reshape(w.shape)
-        case .vBias:
-            return try w.reshape([groups, 1, size]).matmul(rotation().to(w.dtype)).reshape([-1])
-        case .oWeight:
-            let columns = try w.reshape([-1, groups, share, size]).permute([1, 0, 2, 3]).reshape([groups, -1, size])
-            let hidden = try w.size(0)
-            return try columns.matmul(rotation().to(w.dtype)).reshape([groups, hidden, share, size])
-                .permute([1, 0, 2, 3]).reshape(w.shape)
-        default: return w
-        }
-    }
-
-    private func rotateResidual(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
-        switch key.weight {
-        case .embedding, .qWeight, .kWeight, .vWeight, .gateWeight, .upWeight, .headWeight:
-            return try w.matmul(rotation().to(w.dtype).squeeze(0))
-        case .oWeight, .downWeight: return try rotation().to(w.dtype).squeeze(0).transpose().matmul(w)
-        case .oBias, .downBias: return try w.unsqueeze(0).matmul(rotation().to(w.dtype).squeeze(0)).squeeze(0)
-        default: return w
-        }
-    }
-
-    func apply(prefix site: SiteKey, _ x: Tensor) throws(DyadError) -> Tensor {
-        guard let layer, site.layer == layer, site.site == .prefixValues else { return x }
-        return try x.matmul(rotation().to(x.dtype))
+    func current(_ type: DType) throws(DyadError) -> any EquivalentTransform {
+        let rotation = try rotation().to(type)
+        guard let layer else { return ResidualRotation(matrix: try rotation.squeeze(0)) }
+        return ValueRotation(layer: layer, configuration: configuration, matrices: rotation)
     }
 }

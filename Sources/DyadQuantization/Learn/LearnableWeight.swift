@@ -19,12 +19,7 @@ extension LearnableWeight {
 
 /// A leaf tensor that learning changes, with the kind that decides its learning rate.
 struct LearnableParameter {
-    /// The kinds, each with a rate of its own in ``Recipe/Learning/Rates``.
-    enum Kind: CaseIterable {
-        case activations, clipping, weightScales, rounding, gains, biases, scalings, rotations
-    }
-
-    let kind: Kind
+    let kind: Recipe.Learning.Parameter
     let tensor: Tensor
     /// What the kind's rate is multiplied by: the size of the parameter's unit.
     var unit = 1.0

@@ -23,7 +23,7 @@ struct LearningProblem {
     ) throws {
         (self.stage, self.plan, self.start, self.layer) = (stage, plan, start, layer)
         let folded = try folded.copy()
-        if stage.rates.scalings > 0, stage.scalings.contains(.norms) { try Self.giveGains(folded) }
+        if stage.rates[.scalings] > 0, stage.scalings.contains(.norms) { try folded.weights.giveGains(hiddenSize: folded.configuration.hiddenSize) }
         self.folded = folded
         student = try folded.copy()
         for (key, values) in start.vectors { student.weights[key] = try Tensor(values) }
@@ -40,11 +40,11 @@ struct LearningProblem {
             guard let float = folded.weights[key] else { continue }
             if key.layer == nil {
                 // Rounded by the program; a learnt R1 turns them, which leaves them as float here. No block reads them.
-                if stage.rates.rotations == 0, layer == nil { student.weights[key] = try rounded.tensor() }
+                if stage.rates[.rotations] == 0, layer == nil { student.weights[key] = try rounded.tensor() }
             } else if isWanted(key.layer), stage.quantizesWeights {
-                if stage.rates.rounding > 0 {
+                if stage.rates[.rounding] > 0 {
                     weights[key] = try LatentWeight(rounded, float: float)
-                } else if stage.rates.weightScales > 0 {
+                } else if stage.rates[.weightScales] > 0 {
                     weights[key] = try ScaledWeight(rounded)
                 } else if stage.clipsWeights {
                     weights[key] = try ClippedWeight(rows: rounded.rows, bits: rounded.bits)
@@ -56,10 +56,10 @@ struct LearningProblem {
         let vectors = try Self.vectors(stage.rates, student, start, plan.topology, isWanted: isWanted)
         var transforms: [any LearnableTransform] = []
         var residual: LearnableRotation?
-        if stage.rates.scalings > 0 {
+        if stage.rates[.scalings] > 0 {
             transforms += try LearnableScaling.all(stage.scalings, of: folded).filter { isWanted($0.layer) }
         }
-        if stage.rates.rotations > 0 {
+        if stage.rates[.rotations] > 0 {
             if plan.recipe.rotation.values {
                 for layer in folded.weights.blocks.indices {
                     transforms.append(try LearnableRotation(layer: layer, configuration: folded.configuration))
@@ -88,11 +88,11 @@ struct LearningProblem {
             vectors[key] = try LearnableVector(gain: hidden)
         }
         for (layer, block) in student.weights.blocks.enumerated() where isWanted(layer) {
-            if rates.gains > 0 {
+            if rates[.gains] > 0 {
                 try addGain(.inputNormGain, layer, block.inputNorm)
                 try addGain(.feedForwardNormGain, layer, block.feedForwardNorm)
             }
-            guard rates.biases > 0 else { continue }
+            guard rates[.biases] > 0 else { continue }
             for linear in topology.linears {
                 let output = SiteKey(linear.output, layer: layer)
                 guard let size = try student.weights[WeightKey(linear.weight, layer: layer)]?.size(0),
@@ -106,23 +106,8 @@ struct LearningProblem {
                     bias: size, deviation: Double(encoding.scale) * Double(type.range.count) / deviations)
             }
         }
-        if rates.gains > 0 { try addGain(.finalNormGain, nil, student.weights.finalNorm) }
+        if rates[.gains] > 0 { try addGain(.finalNormGain, nil, student.weights.finalNorm) }
         return vectors
-    }
-
-    /// Norms whose gain is all ones get an explicit one, so that a scaling has something to divide.
-    private static func giveGains(_ decoder: Decoder) throws {
-        let ones = try Tensor.ones([decoder.configuration.hiddenSize])
-        for layer in decoder.weights.blocks.indices {
-            if decoder.weights.blocks[layer].inputNorm != nil, decoder.weights.blocks[layer].inputNorm?.gain == nil {
-                decoder.weights.blocks[layer].inputNorm?.gain = ones
-            }
-            if decoder.weights.blocks[layer].feedForwardNorm != nil,
-                decoder.weights.blocks[layer].feedForwardNorm?.gain == nil
-            {
-                decoder.weights.blocks[layer].feedForwardNorm?.gain = ones
-            }
-        }
     }
 
     /// The parameters that are learnt.
@@ -130,19 +115,7 @@ struct LearningProblem {
 
     /// The highest learning rate of a parameter.
     func rate(_ parameter: LearnableParameter) -> Double {
-        let rates = stage.rates
-        let rate =
-            switch parameter.kind {
-            case .activations: rates.activations
-            case .clipping: rates.clipping
-            case .weightScales: rates.weightScales
-            case .rounding: rates.rounding
-            case .gains: rates.gains
-            case .biases: rates.biases
-            case .scalings: rates.scalings
-            case .rotations: rates.rotations
-            }
-        return rate * parameter.unit
+        stage.rates[parameter.kind] * parameter.unit
     }
 
     /// An optimiser with one group for each learning rate.
@@ -160,7 +133,7 @@ struct LearningProblem {
     /// Writes encodings and integers of the problem's parameters into a result.
     func store(in result: inout QuantizedNetwork) throws {
         visitor.beginPass()
-        if stage.rates.activations > 0 {
+        if stage.rates[.activations] > 0 {
             for (key, encoding) in visitor.encodings { result.encodings[key] = try encoding.encoding() }
         }
         try withNoGrad {
@@ -182,14 +155,15 @@ struct LearningProblem {
         guard stage.learnsTransforms else { return }
         visitor.beginPass()
         try withNoGrad {
-            for key in decoder.weights.keys where layer == nil || key.layer == layer {
-                guard let weight = folded.weights[key] else { continue }
-                decoder.weights[key] = try visitor.transformed(key, weight.to(.float64)).to(weight.dtype).contiguous()
+            let transforms = try visitor.allTransforms.map { try $0.current(.float64) }
+            for key in folded.weights.keys where layer == nil || layer == key.layer {
+                decoder.weights[key] = folded.weights[key]
             }
+            try decoder.weights.fold(transforms, layer: layer)
             if let prefix = decoder.prefix {
                 func turned(_ x: Tensor, _ site: SiteKey.Site, _ layer: Int) throws -> Tensor {
                     var wide = try x.unsqueeze(0).to(.float64)
-                    for transform in visitor.transforms {
+                    for transform in transforms {
                         wide = try transform.apply(prefix: SiteKey(site, layer: layer), wide)
                     }
                     return try wide.squeeze(0).to(x.dtype).contiguous()

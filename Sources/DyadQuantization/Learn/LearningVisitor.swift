@@ -20,6 +20,8 @@ final class LearningVisitor: SiteVisitor {
     let transforms: [any LearnableTransform]
     /// R1. The embedding and the head stay as they are; the stream is rotated where it begins, and turned back where it ends.
     let residual: LearnableRotation?
+    /// In the order in which they are applied: R1 last.
+    var allTransforms: [any LearnableTransform] { transforms + [residual].compactMap { $0 } }
     private let plan: NetworkPlan
     /// Whether the relative local errors are added up.
     var collectsLocalErrors = false
@@ -36,7 +38,7 @@ final class LearningVisitor: SiteVisitor {
 
     /// The largest max |RᵀR − I| of all learnt rotations; 0 without any.
     func orthogonalityError() throws -> Double {
-        let rotations = transforms.compactMap { $0 as? LearnableRotation } + [residual].compactMap { $0 }
+        let rotations = allTransforms.compactMap { $0 as? LearnableRotation }
         return try rotations.map { try $0.orthogonalityError() }.max() ?? 0
     }
 
@@ -48,22 +50,21 @@ final class LearningVisitor: SiteVisitor {
         for key in vectors.keys.sorted(by: { $0.name < $1.name }) {
             result += vectors[key].map { [$0.parameter] } ?? []
         }
-        for transform in transforms { result += transform.parameters }
-        return result + (residual?.parameters ?? [])
+        for transform in allTransforms { result += transform.parameters }
+        return result
     }
 
     /// Forgets what belongs to one forward pass.
     func beginPass() {
         localErrors = []
-        for case let rotation as LearnableRotation in transforms { rotation.forget() }
-        residual?.forget()
+        for case let rotation as LearnableRotation in allTransforms { rotation.forget() }
     }
 
     /// The float weight after the transforms.
     func transformed(_ key: WeightKey, _ w: Tensor) throws(DyadError) -> Tensor {
         var w = w
-        for transform in transforms { w = try transform.apply(key, w) }
-        return try residual?.apply(key, w) ?? w
+        for transform in allTransforms { w = try transform.apply(key, w) }
+        return w
     }
 
     func weight(_ key: WeightKey, _ w: Tensor) throws -> Tensor {

@@ -16,13 +16,13 @@ struct QuantizedNetwork {
     /// What calibration after a learning stage leaves as it was learnt.
     func kept(after stage: Recipe.Learning, _ plan: NetworkPlan) -> QuantizedNetwork {
         var kept = QuantizedNetwork()
-        if stage.rates.activations > 0 {
+        if stage.rates[.activations] > 0 {
             for (key, encoding) in encodings where types[key] == .u8 {
                 guard stage.activations == .all || !plan.topology.readers(of: key.site).isEmpty else { continue }
                 (kept.encodings[key], kept.types[key]) = (encoding, .u8)
             }
         }
-        if stage.rates.clipping > 0 || stage.rates.rounding > 0 {
+        if stage.rates[.clipping] > 0 || stage.rates[.rounding] > 0 {
             kept.weights = weights.filter { $0.key.layer != nil }
         }
         return kept

@@ -6,16 +6,11 @@ import DyadTransformer
 /// Equivalent transforms: each changes weights so that the float function stays the same. Arithmetic is float64; the
 /// weights keep their dtype.
 enum Transform {
-    /// Gives a model with tied embeddings a head of its own, so that what follows may treat the two differently.
-    static func untieHead(_ weights: inout DecoderWeights) {
-        if weights.head == nil { weights.head = LinearWeights(weight: weights.embedding, bias: nil) }
-    }
-
     /// Multiplies every norm's gain (and adds its bias' effect) into the linears that read it, and drops the gain.
     ///
     /// W ← W·diag(g), b ← b + W·β. Post-norms and query/key norms stay, since no linear reads them.
     static func foldNorms(_ weights: inout DecoderWeights) throws(DyadError) {
-        untieHead(&weights)
+        weights.untieHead()
         for layer in weights.blocks.indices {
             let block = weights.blocks[layer]
             for path in [\BlockWeights.qProj, \.kProj, \.vProj] {
@@ -73,17 +68,5 @@ enum Transform {
             parts.append(try change(part).to(weight.dtype))
         }
         return try Tensor.cat(parts, dim: 0)
-    }
-
-    /// diag(s)·W: multiplies output channels; works for a bias (a vector) too.
-    static func scaled(_ weight: Tensor, rows: Tensor) throws(DyadError) -> Tensor {
-        let factors = weight.rank == 1 ? rows : try rows.unsqueeze(1)
-        return try (weight.to(.float64) * factors.to(.float64)).to(weight.dtype)
-    }
-
-    /// Multiplies a linear's output channels.
-    static func scale(outputsOf linear: inout LinearWeights, by factors: Tensor) throws(DyadError) {
-        linear.weight = try scaled(linear.weight, rows: factors)
-        if let bias = linear.bias { linear.bias = try scaled(bias, rows: factors) }
     }
 }

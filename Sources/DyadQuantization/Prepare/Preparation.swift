@@ -16,21 +16,23 @@ struct Preparation {
         let configuration = decoder.configuration
         let generator = try Generator(seed: seed)
         let rotation = recipe.rotation
-        Transform.untieHead(&decoder.weights)
+        decoder.weights.untieHead()
         if rotation.residual || recipe.smoothing?.sites.contains(.norms) == true {
             try Transform.foldNorms(&decoder.weights)
         }
         if rotation.residual {
             let matrix = try Transform.randomHadamard(configuration.hiddenSize, generator: generator)
-            try Transform.rotateResidual(&decoder.weights, configuration: configuration, by: matrix)
+            try Transform.requireRotatable(decoder.weights, configuration)
+            try decoder.weights.fold([ResidualRotation(matrix: matrix)])
         }
         if rotation.values {
             for layer in decoder.weights.blocks.indices {
                 let matrices = try (0..<configuration.keyValueHeadCount).map { _ in
                     try Transform.randomHadamard(configuration.headDimension, generator: generator)
                 }
-                try Transform.rotateValues(
-                    &decoder.weights.blocks[layer], configuration: configuration, by: matrices)
+                let rotation = ValueRotation(
+                    layer: layer, configuration: configuration, matrices: try Tensor.stack(matrices))
+                try decoder.weights.fold([rotation], layer: layer)
             }
         }
         let prefix = try prefixTokens(decoder)
@@ -76,7 +78,7 @@ struct Preparation {
         }
         for layer in decoder.weights.blocks.indices {
             try Transform.smooth(
-                &decoder.weights.blocks[layer], layer: layer, magnitudes: magnitudes.values, smoothing,
+                &decoder.weights, layer: layer, magnitudes: magnitudes.values, smoothing,
                 configuration: decoder.configuration)
         }
     }

@@ -32,97 +32,61 @@ extension Transform {
             / largest.to(.float64).clamp(1e-5, nil).pow(1 - alpha)).clamp(1e-5, nil)
     }
 
-    /// Applies the scalings of a recipe to one block.
+    /// Applies the scalings of a recipe to one layer.
     static func smooth(
-        _ block: inout BlockWeights, layer: Int, magnitudes: [SiteKey: Tensor], _ smoothing: Recipe.Smoothing,
+        _ weights: inout DecoderWeights, layer: Int, magnitudes: [SiteKey: Tensor], _ smoothing: Recipe.Smoothing,
         configuration: DecoderConfiguration
     ) throws(DyadError) {
+        func magnitude(_ site: SiteKey.Site) -> Tensor? { magnitudes[SiteKey(site, layer: layer)] }
+        func fold(
+            _ pair: Recipe.Smoothing.Site, isFeedForward: Bool = false, by factors: Tensor
+        ) throws(DyadError) {
+            let scaling = ChannelScaling(
+                pair: pair, isFeedForward: isFeedForward, layer: layer, configuration: configuration, factors: factors)
+            try weights.fold([scaling], layer: layer)
+        }
+        func matrices(_ wanted: [WeightKey.Weight]) -> [Tensor] {
+            wanted.compactMap { weights[WeightKey($0, layer: layer)] }
+        }
+        let alpha = smoothing.alpha
         if smoothing.sites.contains(.norms) {
-            if let norm = block.inputNorm, let magnitude = magnitudes[SiteKey(.attentionNormOutput, layer: layer)] {
-                var readers = [\BlockWeights.qProj, \.kProj, \.vProj]
-                if block.feedForwardNorm == nil { readers.append(\.upProj) }
-                let gate = block.feedForwardNorm == nil ? block.gateProj : nil
-                let scale = try migration(
-                    magnitude, weights: readers.map { block[keyPath: $0].weight } + (gate.map { [$0.weight] } ?? []),
-                    alpha: smoothing.alpha)
-                for reader in readers {
-                    block[keyPath: reader].weight = try scaled(block[keyPath: reader].weight, columns: scale)
-                }
-                if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.inputNorm = try divided(norm, by: scale)
+            try weights.giveGains(hiddenSize: configuration.hiddenSize)
+            if weights.blocks[layer].inputNorm != nil, let magnitude = magnitude(.attentionNormOutput) {
+                let shared: [WeightKey.Weight] = configuration.sharedNorm ? [.upWeight, .gateWeight] : []
+                let readers = matrices([.qWeight, .kWeight, .vWeight] + shared)
+                try fold(.norms, by: migration(magnitude, weights: readers, alpha: alpha))
             }
-            if let norm = block.feedForwardNorm,
-                let magnitude = magnitudes[SiteKey(.feedForwardNormOutput, layer: layer)]
-            {
-                let gate = block.gateProj
-                let scale = try migration(
-                    magnitude, weights: [block.upProj.weight] + (gate.map { [$0.weight] } ?? []), alpha: smoothing.alpha
-                )
-                block.upProj.weight = try scaled(block.upProj.weight, columns: scale)
-                if let gate { block.gateProj?.weight = try scaled(gate.weight, columns: scale) }
-                block.feedForwardNorm = try divided(norm, by: scale)
+            if weights.blocks[layer].feedForwardNorm != nil, let magnitude = magnitude(.feedForwardNormOutput) {
+                let scale = try migration(magnitude, weights: matrices([.upWeight, .gateWeight]), alpha: alpha)
+                try fold(.norms, isFeedForward: true, by: scale)
             }
         }
-        if smoothing.sites.contains(.upDown), block.gateProj != nil,
-            let magnitude = magnitudes[SiteKey(.product, layer: layer)]
-        {
-            // Exact because act(gate)·up is linear in up.
-            let scale = try migration(magnitude, weights: [block.downProj.weight], alpha: smoothing.alpha)
-            try Transform.scale(outputsOf: &block.upProj, by: scale.reciprocal())
-            block.downProj.weight = try scaled(block.downProj.weight, columns: scale)
+        if smoothing.sites.contains(.upDown), configuration.gated, let magnitude = magnitude(.product) {
+            try fold(.upDown, by: migration(magnitude, weights: matrices([.downWeight]), alpha: alpha))
         }
-        if smoothing.sites.contains(.valueOutput), let magnitude = magnitudes[SiteKey(.vOutput, layer: layer)] {
-            try smoothValues(&block, magnitude, smoothing.alpha, configuration)
+        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
+        let share = configuration.headCount / groups
+        if smoothing.sites.contains(.valueOutput), let magnitude = magnitude(.vOutput) {
+            // A channel of a key/value head feeds the same channel of every query head of its group.
+            let output = weights.blocks[layer].oProj.weight
+            let hidden = try output.size(0)
+            let columns = try output.reshape([hidden, groups, share, size]).permute([0, 2, 1, 3])
+            let scale = try migration(
+                magnitude, weights: [columns.reshape([hidden * share, groups * size])], alpha: alpha)
+            try fold(.valueOutput, by: scale.reshape([groups, size]))
         }
         if smoothing.sites.contains(.queryKey), !configuration.queryKeyNorm,
-            let query = magnitudes[SiteKey(.qOutput, layer: layer)],
-            let key = magnitudes[SiteKey(.kOutput, layer: layer)]
+            let query = magnitude(.qOutput), let key = magnitude(.kOutput)
         {
-            try balanceQueriesAndKeys(&block, query: query, key: key, configuration)
+            // Scores are unchanged when q is divided and k multiplied by s = √(amax q / amax k).
+            let queries = try query.to(.float64).reshape([groups, share, size]).amax([1])
+            let ratio = try (queries.clamp(1e-5, nil) / key.to(.float64).reshape([groups, size]).clamp(1e-5, nil))
+                .sqrt()
+            let rotated = configuration.rotaryDimension
+            let first = try ratio.narrow(1, start: 0, length: rotated / 2)
+            let second = try ratio.narrow(1, start: rotated / 2, length: rotated / 2)
+            let rest = try ratio.narrow(1, start: rotated, length: size - rotated)
+            try fold(.queryKey, by: Tensor.cat([(first * second).sqrt(), rest], dim: 1))
         }
-    }
-
-    private static func divided(
-        _ norm: NormalizationWeights, by scale: Tensor
-    ) throws(DyadError) -> NormalizationWeights {
-        let gain = if let gain = norm.gain { gain } else { try Tensor.ones(scale.shape) }
-        return NormalizationWeights(
-            gain: try scaled(gain, rows: scale.reciprocal()),
-            bias: try norm.bias.map { bias throws(DyadError) in try scaled(bias, rows: scale.reciprocal()) })
-    }
-
-    /// v→o: a channel of a key/value head feeds the same channel of every query head of its group, so they share s.
-    private static func smoothValues(
-        _ block: inout BlockWeights, _ magnitude: Tensor, _ alpha: Double, _ configuration: DecoderConfiguration
-    ) throws(DyadError) {
-        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
-        let share = configuration.headCount / groups
-        let hidden = try block.oProj.weight.size(0)
-        let columns = try block.oProj.weight.reshape([hidden, groups, share, size]).permute([0, 2, 1, 3])
-        let scale = try migration(
-            magnitude, weights: [columns.reshape([hidden * share, groups * size])], alpha: alpha)
-        try Transform.scale(outputsOf: &block.vProj, by: scale.reciprocal())
-        let perQuery = try scale.reshape([groups, 1, size]).expand([groups, share, size]).reshape([-1])
-        block.oProj.weight = try scaled(block.oProj.weight, columns: perQuery)
-    }
-
-    /// q↔k: scores are unchanged when q is divided and k multiplied by s; rotary mixes channel i with i + rotated/2, so the
-    /// two share s, and so do the query heads of a group. s = √(amax q / amax k).
-    private static func balanceQueriesAndKeys(
-        _ block: inout BlockWeights, query: Tensor, key: Tensor, _ configuration: DecoderConfiguration
-    ) throws(DyadError) {
-        let (groups, size) = (configuration.keyValueHeadCount, configuration.headDimension)
-        let share = configuration.headCount / groups
-        let rotated = configuration.rotaryDimension
-        let queries = try query.to(.float64).reshape([groups, share, size]).amax([1])
-        let ratio = try (queries.clamp(1e-5, nil) / key.to(.float64).reshape([groups, size]).clamp(1e-5, nil)).sqrt()
-        let first = try ratio.narrow(1, start: 0, length: rotated / 2)
-        let second = try ratio.narrow(1, start: rotated / 2, length: rotated / 2)
-        let pair = try (first * second).sqrt()
-        let rest = try ratio.narrow(1, start: rotated, length: size - rotated)
-        let scale = try Tensor.cat([pair, pair, rest], dim: 1)
-        let perQuery = try scale.unsqueeze(1).expand([groups, share, size]).reshape([-1])
-        try Transform.scale(outputsOf: &block.qProj, by: perQuery.reciprocal())
-        try Transform.scale(outputsOf: &block.kProj, by: scale.reshape([-1]))
     }
 }
