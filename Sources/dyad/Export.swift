@@ -22,10 +22,10 @@ struct Export: ParsableCommand {
     @Option(help: "onnx, qnn, litert, coreml or gguf.") var format = ExportFormat.onnx
     @Option(
         help: """
-            onnx: onnxruntime (the default) or a chip; qnn: sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite); \
+            onnx: onnxruntime (the default) or a chip; qnn needs one: sm8650 (Snapdragon 8 Gen 3) or sm8750 (Snapdragon 8 Elite); \
             litert: litert (the default) or ethos-u85-256.
             """) var target: ExportTarget?
-    @Option(help: "Tokens that a step can see, at most as many as the program holds.") var context: Int?
+    @Option(help: "Tokens that a step can see (default, and at most: as many as the program holds).") var context: Int?
     @Option(help: "Tokens of a prefill chunk; 0 writes the single step only.") var chunk = 128
     @Option(
         help:
