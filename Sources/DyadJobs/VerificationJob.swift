@@ -224,18 +224,21 @@ extension TargetVerification {
         for layer in layers {
             lines.append(
                 "max \(text(layer.maximumSteps, 0))  mean \(text(layer.meanSteps, 4))  within two "
-                    + "\(text(layer.withinTwoSteps * 100, 3)) %  \(text(layer.signalToNoise, 1)) dB  \(layer.tokens) tokens  \(layer.part)")
+                    + "\(text(layer.withinTwoSteps * 100, 3)) %  \(text(layer.signalToNoise, 1)) dB  \(layer.tokens) tokens  \(layer.part)"
+            )
             if let explanation = layer.explanation { lines.append("    \(explanation)") }
         }
         lines.append(
-            "what leaves a layer, within one step of 8 bits: \(text(outputsWithinOneCoarseStep * 100, 3)) % in the worst layer")
+            "what leaves a layer, within one step of 8 bits: \(text(outputsWithinOneCoarseStep * 100, 3)) % in the worst layer"
+        )
         if let agreement = headAgreement {
             lines.append("the head's best token: the same in \(text(agreement * 100, 2)) %")
         }
         if let integer, let target {
             lines.append(
                 "chained: perplexity \(text(target.perplexity, 3)), integer graph \(text(integer.perplexity, 3)); argmax agreement "
-                    + "\(text((target.comparison?.top1Agreement ?? 0) * 100, 2)) %; KL \(text(target.comparison?.meanKL ?? 0, 5))")
+                    + "\(text((target.comparison?.top1Agreement ?? 0) * 100, 2)) %; KL \(text(target.comparison?.meanKL ?? 0, 5))"
+            )
         }
         if let greedy {
             lines.append(
@@ -245,7 +248,8 @@ extension TargetVerification {
         if let run = exported {
             lines.append(
                 "\(run.files.joined(separator: ", ")): \(run.prefilled) tokens in prefill chunks, then \(run.steps) single steps; "
-                    + "the best token is the same in \(run.equalBestTokens) of \(run.positions), logits \(text(run.signalToNoise, 1)) dB")
+                    + "the best token is the same in \(run.equalBestTokens) of \(run.positions), logits \(text(run.signalToNoise, 1)) dB"
+            )
         }
         return lines.joined(separator: "\n")
     }

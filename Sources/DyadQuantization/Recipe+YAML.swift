@@ -212,7 +212,9 @@ extension Recipe.Learning {
             rates[parameter] = try part.number(parameter.rawValue, in: 0...10) ?? 0
         }
         try part.finish()
-        if rates[.rounding] > 0 || rates[.weightScales] > 0, learnsTransforms || rates[.clipping] > 0 || !quantizesWeights {
+        if rates[.rounding] > 0 || rates[.weightScales] > 0,
+            learnsTransforms || rates[.clipping] > 0 || !quantizesWeights
+        {
             throw section.error(
                 "rates", found: "learned rounding beside transforms or clipping",
                 expected: "stages of their own: integers belong to one form of the weights")

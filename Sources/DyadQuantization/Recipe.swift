@@ -221,7 +221,9 @@ public struct Recipe: Equatable, Sendable {
                 set { values[Self.place(parameter)] = newValue }
             }
 
-            private static func place(_ parameter: Parameter) -> Int { Parameter.allCases.firstIndex(of: parameter) ?? 0 }
+            private static func place(_ parameter: Parameter) -> Int {
+                Parameter.allCases.firstIndex(of: parameter) ?? 0
+            }
         }
 
         /// Creates a stage that learns nothing yet.

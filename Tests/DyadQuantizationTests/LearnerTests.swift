@@ -40,9 +40,15 @@ import Testing
     static let stages: [@Sendable (inout Recipe.Learning) -> Void] = [
         { ($0.rates[.rounding], $0.rates[.weightScales], $0.rates[.activations]) = (3e-3, 1e-3, 1e-3) },
         {
-            ($0.objective, $0.rates[.clipping], $0.rates[.scalings], $0.rates[.activations]) = (.lastHidden, 1e-2, 1e-2, 1e-3)
+            ($0.objective, $0.rates[.clipping], $0.rates[.scalings], $0.rates[.activations]) = (
+                .lastHidden, 1e-2, 1e-2, 1e-3
+            )
         },
-        { ($0.objective, $0.rates[.rounding], $0.rates[.weightScales], $0.rates[.activations]) = (.block, 3e-3, 1e-3, 1e-3) },
+        {
+            ($0.objective, $0.rates[.rounding], $0.rates[.weightScales], $0.rates[.activations]) = (
+                .block, 3e-3, 1e-3, 1e-3
+            )
+        },
         {
             ($0.objective, $0.activations, $0.localWeight) = (.crossEntropy, .linearInputs, 0.1)
             ($0.rates[.rotations], $0.rates[.clipping], $0.rates[.activations]) = (1e-3, 5e-3, 1e-3)

@@ -23,7 +23,9 @@ struct LearningProblem {
     ) throws {
         (self.stage, self.plan, self.start, self.layer) = (stage, plan, start, layer)
         let folded = try folded.copy()
-        if stage.rates[.scalings] > 0, stage.scalings.contains(.norms) { try folded.weights.giveGains(hiddenSize: folded.configuration.hiddenSize) }
+        if stage.rates[.scalings] > 0, stage.scalings.contains(.norms) {
+            try folded.weights.giveGains(hiddenSize: folded.configuration.hiddenSize)
+        }
         self.folded = folded
         student = try folded.copy()
         for (key, values) in start.vectors { student.weights[key] = try Tensor(values) }
