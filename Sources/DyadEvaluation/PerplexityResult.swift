@@ -70,6 +70,35 @@ public struct PerplexityResult: Sendable, Equatable {
         }
     }
 
+    /// The reference's own result; nil without one.
+    public var reference: PerplexityResult? {
+        comparison.map { comparison in
+            var result = PerplexityResult(
+                model: comparison.reference, context: context, windowMeans: comparison.windowMeans)
+            result.tempered = comparison.tempered
+            return result
+        }
+    }
+
+    /// The same by itself.
+    public var withoutComparison: PerplexityResult {
+        var result = self
+        result.comparison = nil
+        return result
+    }
+
+    /// The same, with its ratio taken to another float model on the same windows; KL and agreement stay.
+    public func withRatio(to plain: PerplexityResult) -> PerplexityResult {
+        var result = self
+        result.comparison = comparison.map { comparison in
+            Comparison(
+                reference: plain.model, windowMeans: plain.windowMeans, meanKL: comparison.meanKL,
+                klStandardError: comparison.klStandardError, top1Agreement: comparison.top1Agreement,
+                tempered: plain.tempered)
+        }
+        return result
+    }
+
     /// Number of windows.
     public var windows: Int { windowMeans.count }
     /// Tokens given to the model.

@@ -31,6 +31,36 @@ extension PerplexityResult {
     }
 }
 
+extension ConversationResult {
+    /// The result for people.
+    public var table: String {
+        var lines = ["conversations        \(count), \(tokens) tokens of answers, perplexity \(text(perplexity, 3))"]
+        if let comparison {
+            let error = comparison.klStandardError.map { " ± " + text($0, 4) } ?? ""
+            lines.append("  reference          \(comparison.reference), perplexity \(text(comparison.perplexity, 3))")
+            lines.append("  mean KL            \(text(comparison.meanKL, 4))\(error) nats")
+            lines.append("  top-1 agreement    \(text(comparison.top1Agreement * 100, 2)) %")
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension AnswerAgreement {
+    /// The result for people.
+    public var table: String {
+        var lines = [
+            "answers              \(count) greedy ones of up to \(maximumTokens) tokens, \(equal) as the reference's to the end",
+            "  first token        as the reference's in \(text(firstTokenAgreement * 100, 2)) %",
+        ]
+        for margin in margins where margin.count > 0 {
+            let range = text(margin.least, 1) + (margin.most.map { " to " + text($0, 1) } ?? " or more")
+            lines.append("    margin           \(range) nats: \(margin.equal) of \(margin.count)")
+        }
+        lines.append("  tokens in common   \(text(meanCommonTokens, 1)) from the first on, in the mean")
+        return lines.joined(separator: "\n")
+    }
+}
+
 extension TaskResult {
     /// The result for people, one line.
     public var table: String {

@@ -31,12 +31,19 @@ final class ReferenceWindow {
         temperedSums(temperatures, rows, next).map { $0 / Double(next.count) }
     }
 
+    /// The mean negative log-likelihood of some tokens, in nats.
+    func meanLoss(of tokens: [Range<Int>]) -> Double {
+        var scored: [Double] = []
+        for range in tokens { scored += losses[max(range.lowerBound, 1) - 1..<max(range.upperBound, 1) - 1] }
+        return mean(scored)
+    }
+
     deinit { logits.deallocate() }
 }
 
 /// How one model did on one window.
 struct WindowScore {
-    /// Mean negative log-likelihood of tokens 2 ... n, in nats.
+    /// Mean negative log-likelihood of the scored tokens, in nats.
     var meanLoss = 0.0
     /// Mean KL(reference ‖ model).
     var meanDivergence: Double?
@@ -47,28 +54,35 @@ struct WindowScore {
     /// Positions scored.
     var count: Int
 
+    /// - Parameter tokens: which tokens of the window are scored, in order; nil for all but the first.
     init(
-        _ model: any LanguageModel, _ window: [Int32], against reference: ReferenceWindow?, temperatures: [Float] = []
+        _ model: any LanguageModel, _ window: [Int32], tokens: [Range<Int>]? = nil,
+        against reference: ReferenceWindow?, temperatures: [Float] = []
     ) throws {
         temperedMeans = temperatures.map { _ in 0 }
-        count = window.count - 1
+        // The position before a token predicts it.
+        let wanted = tokens?.map { max($0.lowerBound, 1) - 1..<max($0.upperBound, 1) - 1 } ?? [0..<window.count - 1]
+        count = wanted.reduce(0) { $0 + $1.count }
         let (vocabulary, count) = (model.vocabularySize, count)
         var (loss, divergence, agreements) = (0.0, 0.0, 0)
         try model.evaluate(window: window) { range, values in
-            let scored = range.clamped(to: 0..<count)
-            let rows = logitRows(UnsafeBufferPointer(rebasing: values.prefix(scored.count * vocabulary)), vocabulary)
-            let next = scored.map { Int(window[$0 + 1]) }
-            for (row, position) in zip(rows, scored) {
-                loss += row.negativeLogLikelihood(of: Int(window[position + 1]))
-                if let reference, reference.rows[position].argmax == row.argmax { agreements += 1 }
-            }
-            for (index, sum) in temperedSums(temperatures, rows, next).enumerated() {
-                temperedMeans[index] += sum / Double(count)
-            }
-            if let reference {
-                let first = scored.lowerBound
-                divergence += concurrentMap(rows.count) { reference.rows[first + $0].divergence(from: rows[$0]) }
-                    .reduce(0, +)
+            for scored in wanted.map({ $0.clamped(to: range) }) where !scored.isEmpty {
+                let first = (scored.lowerBound - range.lowerBound) * vocabulary
+                let rows = logitRows(
+                    UnsafeBufferPointer(rebasing: values[first..<first + scored.count * vocabulary]), vocabulary)
+                let next = scored.map { Int(window[$0 + 1]) }
+                for (row, position) in zip(rows, scored) {
+                    loss += row.negativeLogLikelihood(of: Int(window[position + 1]))
+                    if let reference, reference.rows[position].argmax == row.argmax { agreements += 1 }
+                }
+                for (index, sum) in temperedSums(temperatures, rows, next).enumerated() {
+                    temperedMeans[index] += sum / Double(count)
+                }
+                if let reference {
+                    let first = scored.lowerBound
+                    divergence += concurrentMap(rows.count) { reference.rows[first + $0].divergence(from: rows[$0]) }
+                        .reduce(0, +)
+                }
             }
         }
         meanLoss = loss / Double(count)

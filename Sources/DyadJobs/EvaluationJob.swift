@@ -8,7 +8,7 @@ import DyadTensor
 import DyadTokenizer
 import DyadTransformer
 
-/// `dyad evaluate` as a function: a model, and a text (optionally with a reference), tasks, or both.
+/// `dyad evaluate` as a function: a model, and a text, conversations (both optionally with a reference), or tasks.
 public struct EvaluationJob {
     /// What is executed.
     public enum Mode: String, CaseIterable, Sendable {
@@ -36,6 +36,13 @@ public struct EvaluationJob {
     public var referenceCache: String?
     /// Whether every model is also scored at the temperature that suits it best.
     public var tempers = false
+    /// A file of conversations, one JSON object with `messages` a line; nil for none. Those that end with the assistant are scored,
+    /// the others are answered beside the reference.
+    public var conversations: String?
+    /// At most so many conversations are answered; nil for all.
+    public var answers: Int?
+    /// Tokens of an answer, at most.
+    public var answerTokens = 64
     /// Tasks to score.
     public var tasks: [TaskDefinition] = []
     /// The folder that holds the tasks' files.
@@ -55,10 +62,17 @@ public struct EvaluationJob {
     /// What a job reports.
     public struct Result: Sendable {
         /// Perplexity, and nearness to the reference; nil without a text.
+        ///
+        /// Of a program with a constant prefix KL and agreement are taken to the float reference behind the same prefix, so that they
+        /// say what rounding does; the ratio is to the reference without it.
         public var model: PerplexityResult?
         /// The float reference with the program's constant prefix in front, which changes it a little: a ratio is fair only to
         /// the lower of the two perplexities (the page Results). Nil without a reference or a prefix.
         public var prefixedReference: PerplexityResult?
+        /// Conversations that end with the assistant; nil without any.
+        public var conversations: ConversationResult?
+        /// Answers beside the reference's; nil without a reference, or without conversations that want one.
+        public var answers: AnswerAgreement?
         /// Whether every window began with the tokenizer's beginning-of-text token.
         public var beginsText = false
         /// The tasks, in the order asked for.
@@ -74,6 +88,7 @@ public struct EvaluationJob {
         public func json() -> JSONValue {
             var object = model?.json().object ?? JSONObject()
             if let prefixedReference {
+                object["kl_reference"] = .string(prefixedReference.model)
                 object["prefixed_reference_perplexity"] = .measured(prefixedReference.perplexity)
                 if let tempered = prefixedReference.tempered {
                     object["prefixed_reference_temperature"] = .measured(tempered.temperature)
@@ -82,6 +97,8 @@ public struct EvaluationJob {
             }
             if let ratio = ratioToLowerReference { object["ratio_to_lower_reference"] = .measured(ratio) }
             if model != nil { object["bos"] = .bool(beginsText) }
+            if let conversations { object["conversations"] = conversations.json() }
+            if let answers { object["answers"] = answers.json() }
             if !tasks.isEmpty { object["tasks"] = .object(JSONObject(tasks.map { ($0.task, $0.json()) })) }
             return .object(object)
         }
@@ -89,10 +106,14 @@ public struct EvaluationJob {
 
     /// Loads, tokenises with the model's own tokenizer, and measures: perplexity first, then the tasks.
     public func run(progress: ProgressReporter? = nil) throws -> Result {
+        try checkSettings()
         let rows = try taskRows()
+        let dialogues = try readConversations()
         let loaded = try load(model, mode: mode)
         var result = Result()
-        if let text { try measurePerplexity(loaded, text, into: &result, progress) }
+        let references = try reference.map { try self.references($0, prefix: loaded.prefix) }
+        if let text { try measurePerplexity(loaded, text, references, into: &result, progress) }
+        if let dialogues { try measure(dialogues, loaded, references, into: &result, progress) }
         let scorer = TaskScorer(loaded.model, tokenizer: loaded.tokenizer, maximumTokens: loaded.maximumTokens)
         for (task, rows) in zip(tasks, rows) {
             result.tasks.append(
@@ -101,18 +122,30 @@ public struct EvaluationJob {
         return result
     }
 
-    /// The rows of every task, read before a model is loaded: a mistake in them should cost no wait.
-    private func taskRows() throws(DyadError) -> [[TaskRow]] {
-        guard text != nil || !tasks.isEmpty else {
+    private func checkSettings() throws(DyadError) {
+        guard text != nil || conversations != nil || !tasks.isEmpty else {
             throw DyadError(
-                .usage, subject: "evaluate", found: "nothing to measure", expected: "a text, tasks, or both",
-                remedy: "Give --perplexity FILE, or --tasks LIST with --data FOLDER.")
+                .usage, subject: "evaluate", found: "nothing to measure",
+                expected: "a text, conversations or tasks",
+                remedy: "Give --perplexity FILE, --conversations FILE, or --tasks LIST with --data FOLDER.")
         }
-        guard text != nil || reference == nil else {
+        guard text != nil || conversations != nil || reference == nil else {
             throw DyadError(
                 .usage, subject: "--reference", found: "a reference without a text",
-                expected: "a text to compare the models on",
-                remedy: "Give --perplexity FILE, or leave the reference out.")
+                expected: "a text or conversations to compare the models on",
+                remedy: "Give --perplexity FILE or --conversations FILE, or leave the reference out.")
+        }
+        guard answers == nil || (conversations != nil && reference != nil) else {
+            throw DyadError(
+                .usage, subject: "--answers", found: "no conversations, or no reference",
+                expected: "conversations to answer, and a reference that answers them too",
+                remedy: "Give --conversations FILE and --reference MODEL, or leave --answers out.")
+        }
+        for (name, value, least) in [("--answers", answers ?? 0, 0), ("--answer-tokens", answerTokens, 1)]
+        where value < least {
+            throw DyadError(
+                .usage, subject: name, found: "\(value)", expected: "at least \(least)",
+                remedy: "Choose a larger number.")
         }
         guard reference != nil || referenceCache == nil else {
             throw DyadError(
@@ -132,6 +165,10 @@ public struct EvaluationJob {
                 expected: "a text to measure perplexity on",
                 remedy: "Give --perplexity FILE, or leave --temper out.")
         }
+    }
+
+    /// The rows of every task, read before a model is loaded: a mistake in them should cost no wait.
+    private func taskRows() throws(DyadError) -> [[TaskRow]] {
         guard !tasks.isEmpty else { return [] }
         guard let data else {
             throw DyadError(
@@ -145,24 +182,9 @@ public struct EvaluationJob {
     }
 
     private func measurePerplexity(
-        _ loaded: LoadedModel, _ text: String, into result: inout Result, _ progress: ProgressReporter?
+        _ loaded: LoadedModel, _ text: String, _ references: References?, into result: inout Result,
+        _ progress: ProgressReporter?
     ) throws {
-        var other = try reference.map { try load($0, mode: nil).model }
-        var models = [loaded.model]
-        if let reference, let float = other as? FloatModel {
-            let fingerprint = try referenceCache.map { _ in try Checkpoint.open(reference).fingerprint() }
-            func kept(_ decoder: Decoder, _ name: String, prefix: [Int32]) throws -> FloatModel {
-                guard let referenceCache, let fingerprint else { return FloatModel(decoder, name: name) }
-                let store = try HiddenStateStore(folder: referenceCache, fingerprint: fingerprint, prefix: prefix)
-                return FloatModel(decoder, name: name, store: store)
-            }
-            other = try kept(float.decoder, float.name, prefix: [])
-            if !loaded.prefix.isEmpty {
-                let decoder = try float.decoder.copy()
-                decoder.prefix = try withNoGrad { try decoder.computePrefix(loaded.prefix) }
-                models.append(try kept(decoder, "float with prefix", prefix: loaded.prefix))
-            }
-        }
         guard let string = try FileBytes(text).text else {
             throw DyadError(
                 .malformed, file: text, found: "bytes that are no UTF-8", expected: "text in UTF-8",
@@ -178,12 +200,85 @@ public struct EvaluationJob {
         }
         var perplexity = Perplexity(context: context, maximumTokens: maximumTokens, beginningOfText: beginning)
         if tempers { perplexity.temperatures = Perplexity.usualTemperatures }
-        let results = try perplexity.measure(models, reference: other, tokens: tokens) { share in
+        let models = [loaded.model] + (references?.prefixed != nil ? [references?.plain].compactMap { $0 } : [])
+        let results = try perplexity.measure(models, reference: references?.nearest, tokens: tokens) { share in
             progress?.update(
                 phase: "evaluate", completed: Int((share * Double(max(windows, 1))).rounded()), total: max(windows, 1))
         }
         result.beginsText = beginsText
-        (result.model, result.prefixedReference) = (results[0], results.count > 1 ? results[1] : nil)
+        (result.model, result.prefixedReference) =
+            results.count > 1 ? (results[0].withRatio(to: results[1]), results[0].reference) : (results[0], nil)
+    }
+
+    private func readConversations() throws(DyadError) -> [Conversation]? {
+        guard let conversations else { return nil }
+        let all = try JSONLines.read(try FileBytes(conversations), file: conversations) {
+            row throws(DyadError) in try Conversation(row)
+        }
+        guard !all.isEmpty else {
+            throw DyadError(
+                .malformed, file: conversations, found: "no conversation", expected: "one JSON object a line",
+                remedy: "Give a file with conversations.")
+        }
+        return all
+    }
+
+    private func measure(
+        _ conversations: [Conversation], _ loaded: LoadedModel, _ references: References?, into result: inout Result,
+        _ progress: ProgressReporter?
+    ) throws {
+        let scored = conversations.enumerated().filter { $1.isAnswered }
+        let asking = conversations.enumerated().filter { !$1.isAnswered }.prefix(
+            references == nil ? 0 : answers ?? .max)
+        let wanted = (scored + asking).map { (place: "conversation \($0 + 1)", conversation: $1) }
+        let scorer = try ConversationScorer(
+            wanted, tokenizer: loaded.tokenizer, prefix: loaded.prefix, maximumTokens: loaded.maximumTokens,
+            answerTokens: answerTokens)
+        result.conversations = try scorer.score([loaded.model], reference: references?.nearest) { done, total in
+            progress?.update(phase: "conversations", completed: done, total: total)
+        }?.first
+        let prompts = scorer.prompts
+        guard let references, !prompts.isEmpty else { return }
+        guard let float = references.nearest as? FloatModel else {
+            throw DyadError(
+                .usage, file: reference, subject: "--reference", found: "a program",
+                expected: "a float model, which answers too", remedy: "Give one, or --answers 0.")
+        }
+        let written = try FloatGenerator(float.decoder).answers(
+            to: prompts, maximumTokens: answerTokens, ends: Set(loaded.tokenizer.eosIDs),
+            progress: { done in
+                progress?.update(phase: "answers of the reference", completed: done, total: prompts.count)
+            })
+        result.answers = try scorer.compare(loaded.model, with: written, maximumTokens: answerTokens) { done, total in
+            progress?.update(phase: "answers", completed: done, total: total)
+        }
+    }
+
+    /// What a model is compared with.
+    private struct References {
+        /// The reference as it is.
+        var plain: any LanguageModel
+        /// A float reference behind the program's constant prefix; nil where there is none.
+        var prefixed: FloatModel?
+        /// What differs from the model by its rounding only.
+        var nearest: any LanguageModel { prefixed ?? plain }
+    }
+
+    private func references(_ reference: String, prefix: [Int32]) throws -> References {
+        let other = try load(reference, mode: nil).model
+        guard let float = other as? FloatModel else { return References(plain: other) }
+        let fingerprint = try referenceCache.map { _ in try Checkpoint.open(reference).fingerprint() }
+        func kept(_ decoder: Decoder, _ name: String, prefix: [Int32]) throws -> FloatModel {
+            guard let referenceCache, let fingerprint else { return FloatModel(decoder, name: name) }
+            let store = try HiddenStateStore(folder: referenceCache, fingerprint: fingerprint, prefix: prefix)
+            return FloatModel(decoder, name: name, store: store)
+        }
+        var references = References(plain: try kept(float.decoder, float.name, prefix: []))
+        guard !prefix.isEmpty else { return references }
+        let decoder = try float.decoder.copy()
+        decoder.prefix = try withNoGrad { try decoder.computePrefix(prefix) }
+        references.prefixed = try kept(decoder, "float with prefix", prefix: prefix)
+        return references
     }
 
     /// A model with what belongs to it.

@@ -228,17 +228,16 @@ public struct QuantizationJob {
             perplexity.temperatures = Perplexity.usualTemperatures
             exposed = try measure("score what was learnt", [FloatModel(decoder, name: "exposed")])
         }
+        // Compared with the folded float model, which has the program's prefix: what is left is rounding.
         let results = try measure(
             "score",
             [
-                FloatModel(output.folded, name: "folded"),
+                FloatModel(Decoder(checkpoint: checkpoint), name: "float"),
                 SimulatedModel(program, name: "simulated", keepsWeights: false),
                 try IntegerModel(program, name: "integer", options: options),
-            ], reference: FloatModel(Decoder(checkpoint: checkpoint), name: "float"))
-        let float = results[0].comparison.map {
-            PerplexityResult(model: "float", context: results[0].context, windowMeans: $0.windowMeans)
-        }
-        return [float ?? results[0]] + results + exposed
+            ], reference: FloatModel(output.folded, name: "folded"))
+        let folded = results[0].reference ?? results[0]
+        return [results[0].withoutComparison, folded] + results.dropFirst() + exposed
     }
 
     /// What a learning run depends on.

@@ -5,9 +5,13 @@ extension EvaluationJob.Result {
     public var table: String {
         var lines = model.map { [$0.table] } ?? []
         if let prefixedReference, let ratio = ratioToLowerReference {
-            lines.append("with the prefix      reference perplexity \(text(prefixedReference.perplexity, 3))")
+            lines.append(
+                "with the prefix      reference perplexity \(text(prefixedReference.perplexity, 3)); KL and top-1 are to this"
+            )
             lines.append("ratio to the lower   \(text(ratio, 4))")
         }
+        if let conversations { lines.append(conversations.table) }
+        if let answers { lines.append(answers.table) }
         return (lines + tasks.map(\.table)).joined(separator: "\n")
     }
 }

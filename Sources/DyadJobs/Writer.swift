@@ -2,6 +2,7 @@ import DyadCheckpoint
 import DyadEvaluation
 import DyadFormats
 import DyadGraph
+import DyadQuantization
 import DyadRuntime
 import DyadTokenizer
 import DyadTransformer
@@ -13,6 +14,8 @@ public struct Writer {
     /// What writes, behind the tokens of ``prompt(_:)``.
     public let generator: Generator
     private let path: String
+    /// The float model, which answers many conversations at a time.
+    private let float: (decoder: Decoder, context: Int)?
 
     /// Tokens that a float model's cache has room for, where the model was made for more.
     private static let floatContext = 2048
@@ -25,12 +28,14 @@ public struct Writer {
         guard path.hasSuffix(".dyad") else {
             let checkpoint = try Checkpoint.open(path)
             tokenizer = try checkpoint.tokenizer()
-            let session = try FloatSession(
-                try Decoder(checkpoint: checkpoint),
-                capacity: min(checkpoint.configuration.maximumPositions, Self.floatContext))
+            let decoder = try Decoder(checkpoint: checkpoint)
+            let context = min(checkpoint.configuration.maximumPositions, Self.floatContext)
+            let session = try FloatSession(decoder, capacity: context)
             generator = Generator(session: session, tokenizer: tokenizer)
+            float = (decoder, context)
             return
         }
+        float = nil
         let program = try IntegerProgram.load(path)
         tokenizer = try Tokenizer(document: program.tokenizer, file: path)
         var options = Runtime.Options()
@@ -41,13 +46,72 @@ public struct Writer {
 
     /// The tokens of a conversation, up to where the assistant answers.
     public func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
-        let rendered = try tokenizer.renderChat(messages, addGenerationPrompt: true)
+        let rendered = try tokenizer.renderChat(messages)
         return try known(tokenizer.encode(rendered), of: rendered.text, from: "the chat template wrote")
     }
 
     /// The tokens of a text to continue.
     public func prompt(_ text: String) throws -> [Int32] {
         try known(tokenizer.encodePrompt(text), of: text, from: "the prompt has")
+    }
+
+    /// Answers every conversation of a file in which the assistant does not speak last, and hands over each as a line of JSON: all that
+    /// its own line says, with the answer behind the messages. The seed grows by one a line.
+    ///
+    /// A float model writes all of them before the first is handed over, 32 at a time: its matrices are read once for all.
+    public func answer(
+        _ file: String, options: Generator.Options, progress: ProgressReporter? = nil,
+        receive: (String) throws(DyadError) -> Void
+    ) throws {
+        let rows = try JSONLines.read(try FileBytes(file), file: file) { row throws(DyadError) in
+            (object: try row.object(), conversation: try Conversation(row))
+        }.filter { !$0.conversation.isAnswered }
+        let prompts = try rows.map { try prompt($0.conversation.messages) }
+        let texts = try float.map { try answers(of: $0.decoder, context: $0.context, to: prompts, options, progress) }
+        var options = options
+        for (index, row) in rows.enumerated() {
+            let text = try texts?[index] ?? generator.generate(prompts[index], options: options).text
+            let messages = row.conversation.messages + [ChatMessage(role: "assistant", content: text)]
+            var answered = row.object
+            answered["messages"] = .array(messages.map { .object($0.fields) })
+            try receive(JSONValue.object(answered).text())
+            options.sampling.seed &+= 1
+        }
+    }
+
+    /// What ``generator`` would write behind each prompt, but for what a batch rounds differently.
+    private func answers(
+        of decoder: Decoder, context: Int, to prompts: [[Int32]], _ options: Generator.Options,
+        _ progress: ProgressReporter?
+    ) throws -> [String] {
+        try options.check()
+        let longest = prompts.map(\.count).max() ?? 0
+        guard longest + options.maximumTokens <= context else {
+            throw DyadError(
+                .mismatch, file: path, subject: "context",
+                found: "a conversation of \(longest) tokens and an answer of \(options.maximumTokens)",
+                expected: "at most \(context) together", remedy: "Choose a smaller --max-tokens.")
+        }
+        var samplers = try prompts.indices.map { index in
+            var sampling = options.sampling
+            sampling.seed &+= UInt64(index)
+            return try Sampler(sampling)
+        }
+        var histories = prompts
+        let ends = Set(tokenizer.eosIDs)
+        let written = try FloatGenerator(decoder).answers(
+            to: prompts, maximumTokens: max(options.maximumTokens, 1), ends: ends,
+            choose: { prompt, logits in
+                let token = samplers[prompt].next(FloatSession.rounded(logits), history: histories[prompt])
+                histories[prompt].append(token)
+                return token
+            },
+            progress: { done in progress?.update(phase: "answer", completed: done, total: prompts.count) })
+        return written.map { answer in
+            var tokens = answer.prefix(options.maximumTokens).map { $0.token }
+            if let last = tokens.last, ends.contains(last) { tokens.removeLast() }
+            return tokenizer.decode(tokens, skipSpecial: true)
+        }
     }
 
     /// A vocabulary without byte tokens may know nothing of a text; that is not an empty text.

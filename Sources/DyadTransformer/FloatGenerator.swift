@@ -74,6 +74,63 @@ public struct FloatGenerator {
         return sequences
     }
 
+    /// What the model writes behind prompts, many at a time.
+    ///
+    /// - Parameters:
+    ///   - prompts: not empty each; the decoder's prefix stands before all of them.
+    ///   - maximumTokens: of each answer.
+    ///   - ends: tokens that end an answer; they belong to it.
+    ///   - batch: answers that are written together.
+    ///   - choose: the next token of a prompt's answer, by the prompt's number and the logits; nil takes the likeliest. Asked
+    ///     once a token, in order.
+    ///   - progress: called after every batch with the answers done.
+    /// - Returns: for each prompt the answer's tokens, and by how many nats the likeliest was ahead of the next best at each.
+    public func answers(
+        to prompts: [[Int32]], maximumTokens: Int, ends: Set<Int32>, batch: Int = 32,
+        choose: ((_ prompt: Int, _ logits: [Float]) -> Int32)? = nil, progress: (Int) throws -> Void = { _ in }
+    ) throws -> [[(token: Int32, margin: Float)]] {
+        var result = prompts.map { _ in [(token: Int32, margin: Float)]() }
+        // Prompts of like length together, so that most of each is read at once.
+        let order = prompts.indices.sorted { (prompts[$0].count, $0) < (prompts[$1].count, $1) }
+        for start in stride(from: 0, to: order.count, by: batch) {
+            let rows = order[start..<min(start + batch, order.count)]
+            var texts = rows.map { prompts[$0] }
+            let cache = try KeyValueCache(
+                decoder: decoder, batch: rows.count, capacity: (texts.last?.count ?? 0) + maximumTokens)
+            var input = texts.map { $0.prefix(texts[0].count) }
+            var unfinished = Set(rows)
+            while true {
+                let logits = try nextLogits(input.map(Array.init), cache)
+                let best = try logits.topk(2)
+                let (values, tokens) = (try best.values.toArray(Float.self), try best.indices.toArray(Int64.self))
+                for (index, row) in rows.enumerated() where texts[index].count == cache.length {
+                    var token = Int32(tokens[2 * index])
+                    // A finished answer goes on until the longest one ends; nobody reads that.
+                    if unfinished.contains(row), let choose {
+                        token = choose(row, try logits.select(0, index).toArray(Float.self))
+                    }
+                    texts[index].append(token)
+                    guard unfinished.contains(row) else { continue }
+                    result[row].append((token, values[2 * index] - values[2 * index + 1]))
+                    if ends.contains(token) || result[row].count == maximumTokens { unfinished.remove(row) }
+                }
+                guard !unfinished.isEmpty else { break }
+                input = texts.map { $0[cache.length...cache.length] }
+            }
+            try progress(start + rows.count)
+        }
+        return result
+    }
+
+    /// The logits behind every row of `input`, `[rows, vocabulary]`.
+    private func nextLogits(_ input: [[Int32]], _ cache: KeyValueCache) throws -> Tensor {
+        try withNoGrad {
+            let hidden = try decoder.hiddenStates(input, cache: cache)
+            let last = try hidden.narrow(1, start: input[0].count - 1, length: 1)
+            return try decoder.finalLogits(last).to(.cpu, dtype: .float32).squeeze(1)
+        }
+    }
+
     /// Any token that is not suppressed.
     private func firstToken(_ stream: inout RandomStream) -> Int32 {
         let allowed = (0..<Int32(clamping: decoder.configuration.vocabularySize)).filter { !suppressed.contains($0) }

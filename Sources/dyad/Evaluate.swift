@@ -6,13 +6,26 @@ import DyadFormats
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract:
-            "Measure perplexity, KL divergence and top-1 agreement against a reference model, and zero-shot tasks.")
+            "Measure perplexity, KL divergence and top-1 agreement against a reference model, conversations, and zero-shot tasks.",
+        discussion: """
+            A program with a constant prefix is compared with the float model behind the same prefix; the ratio of perplexities is also \
+            given to the lower of that model's and the plain one's.
+            """)
 
     @Argument(help: "A float model or a .dyad file.") var model: String
     @Option(help: "The text to measure perplexity on.") var perplexity: String?
     @Option(help: "Tokens of a window.") var context = 1024
     @Option(help: "Use at most so many tokens of the text.") var maxTokens: Int?
     @Flag(help: "Begin every window with the model's beginning-of-text token (Gemma needs it).") var bos = false
+    @Option(
+        help: ArgumentHelp(
+            """
+            A .jsonl file with messages: where the assistant speaks last, what it says is scored; where the user does, the model's \
+            and the reference's greedy answers are compared.
+            """, valueName: "file"))
+    var conversations: String?
+    @Option(help: "Compare at most so many answers (default: all).") var answers: Int?
+    @Option(help: "Tokens of an answer, at most.") var answerTokens = 64
     @Option(
         help: ArgumentHelp(
             "Tasks to score, with commas between them: "
@@ -37,6 +50,7 @@ struct Evaluate: ParsableCommand {
         (job.context, job.maximumTokens, job.reference) = (context, maxTokens, reference)
         (job.beginsText, job.referenceCache) = (bos, referenceCache)
         (job.mode, job.threads, job.tempers) = (mode, threads, temper)
+        (job.conversations, job.answers, job.answerTokens) = (conversations, answers, answerTokens)
         job.tasks = try tasks.map { try TaskDefinition.list($0) } ?? []
         (job.data, job.limit) = (data, limit)
         let result = try job.run(progress: ProgressLine())

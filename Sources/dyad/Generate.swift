@@ -26,16 +26,36 @@ struct SamplingArguments: ParsableArguments {
 
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Continue a text, or answer a question, with a program or with the float model.")
+        abstract: "Continue a text, or answer questions, with a program or with the float model.")
 
     @Argument(help: "The .dyad file; or a checkpoint, for what the float model would write.") var program: String
-    @Option(help: "The text to continue.") var prompt: String
+    @Option(help: "The text to continue.") var prompt: String?
     @Flag(help: "Treat the prompt as a user's message and answer it (chat template of the model).") var chat = false
+    @Option(
+        help: ArgumentHelp(
+            """
+            Instead of a prompt: answer every conversation of a .jsonl file, and print it with its answer, a line each; the seed grows \
+            by one a line.
+            """, valueName: "file"))
+    var conversations: String?
     @OptionGroup var sampling: SamplingArguments
     @Flag(help: "Print one JSON document instead of the text as it is written.") var json = false
 
+    func validate() throws {
+        guard (prompt == nil) != (conversations == nil) else {
+            throw ValidationError("Give either --prompt TEXT or --conversations FILE.")
+        }
+    }
+
     func run() throws {
         let loaded = try Writer(program, threads: sampling.threads)
+        if let conversations {
+            return try loaded.answer(conversations, options: sampling.generation, progress: ProgressLine()) {
+                (line) throws(DyadError) in
+                try Terminal.print(line)
+            }
+        }
+        guard let prompt else { return }
         let ids =
             chat
             ? try loaded.prompt([ChatMessage(role: "user", content: prompt)])

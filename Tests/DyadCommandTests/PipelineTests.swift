@@ -95,6 +95,62 @@ struct PipelineTests {
         #expect(abs(perplexities[0] / perplexities[1] - 1) < 0.02)
     }
 
+    @Test("conversations are answered, scored, compared and calibrate")
+    func conversations() throws {
+        let (model, program, folder) = (try TinyModel.folder.get(), try program(), try Place.folder("conversations"))
+        let asking = folder + "/asking.jsonl"
+        try write(
+            """
+            {"id": 1, "messages": [{"role": "user", "content": "Hi"}]}
+
+            {"id": 2, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}
+            """, to: asking)
+        let answered = try dyad(
+            "generate", model, "--conversations", asking, "--max-tokens", "6", "--temperature", "1", "--seed", "3")
+        let lines = answered.output.split(separator: "\n").map(String.init)
+        #expect(lines.count == 2)
+        let rows = try lines.map { try JSONValue.parse($0, file: "answers") }
+        #expect(rows.map { $0["id"]?.integer } == [1, 2])
+        #expect(rows.map { $0["messages"]?.array?.count } == [2, 4])
+        #expect(rows.allSatisfy { $0["messages"]?.array?.last?["role"]?.string == "assistant" })
+
+        let all = folder + "/all.jsonl"
+        try write(try String(contentsOfFile: asking, encoding: .utf8) + "\n" + answered.output, to: all)
+        let result = try object(
+            dyad(
+                "evaluate", program, "--conversations", all, "--reference", model, "--answer-tokens", "5", "--threads",
+                "1", "--json"))
+        let (scores, answers) = (try #require(result["conversations"]), try #require(result["answers"]))
+        #expect([scores["count"]?.integer, answers["count"]?.integer] == [2, 2], "\(answered.output)")
+        for key in ["mean_kl", "top1_agreement", "perplexity", "tokens"] {
+            #expect(scores[key]?.double ?? -1 > 0, "\(key)")
+        }
+        #expect(answers["first_token_agreement"]?.double != nil && answers["equal"]?.integer != nil)
+        // The float model is itself to the last token.
+        let itself = try object(
+            dyad(
+                "evaluate", model, "--conversations", all, "--reference", model, "--answers", "1", "--answer-tokens",
+                "5", "--json"))
+        #expect(itself["answers"]?["equal"]?.integer == 1 && itself["answers"]?["count"]?.integer == 1)
+        #expect(itself["conversations"]?["mean_kl"]?.double ?? 1 < 1e-6)
+
+        let mixed = folder + "/mixed.jsonl"
+        try write(
+            answered.output + (0..<40).map { #"{"text": "Line \#($0) of a text."}"# }.joined(separator: "\n")
+                + "\n{\"prompt\": \"1 + 1\", \"completion\": \"2\"}\n", to: mixed)
+        let report = try object(
+            dyad(
+                "quantize", model, "-o", folder + "/mixed.dyad", "--recipe", "rtn-w8a8", "--samples", "2",
+                "--sequence-length", "32", "--context", "64", "--calibration", mixed, "--json"))
+        positive(report, "bytes", "integer_perplexity")
+        for (line, field) in [("{}", "messages"), (#"{"prompt": "a"}"#, "completion"), (#"{"text": 3}"#, "text")] {
+            try write(line, to: mixed)
+            let outcome = try Command(TinyModel.quantize(model, folder + "/no.dyad") + ["--calibration", mixed])
+                .outcome()
+            #expect(outcome.status != 0 && outcome.errors.contains("line 1") && outcome.errors.contains(field))
+        }
+    }
+
     @Test("evaluate scores tasks, with a text or without, in every mode")
     func tasks() throws {
         let (model, program, data) = (try TinyModel.folder.get(), try program(), try TaskFiles.folder())

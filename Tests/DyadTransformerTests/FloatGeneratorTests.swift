@@ -67,6 +67,28 @@ struct FloatGeneratorTests {
         #expect(try generator.sample(count: 1, length: 10, given: begin, seed: 2)[0] == text)
     }
 
+    @Test("answers prompts of any length as one by one, up to an end")
+    func answers() throws {
+        let generator = try generator()
+        let prompts: [[Int32]] = [[3, 9, 27, 4], [5], [1, 2], [7, 7, 7, 7, 7, 7]]
+        func alone(_ prompt: [Int32], ends: Set<Int32>) throws -> [Int32] {
+            var text = prompt
+            while text.count < prompt.count + 6 {
+                let best = try generator.decoder.forward([text]).argmax(dim: -1).toArray(Int32.self)
+                text.append(best[text.count - 1])
+                if ends.contains(text[text.count - 1]) { break }
+            }
+            return Array(text.dropFirst(prompt.count))
+        }
+        let endless = try prompts.map { try alone($0, ends: []) }
+        let ends: Set<Int32> = [endless[0][2], endless[3][0]]
+        for (ends, batch) in [([], 8), (ends, 8), (ends, 3)] as [(Set<Int32>, Int)] {
+            let found = try generator.answers(to: prompts, maximumTokens: 6, ends: ends, batch: batch)
+            #expect(try found.map { $0.map(\.token) } == prompts.map { try alone($0, ends: ends) })
+            #expect(found.joined().allSatisfy { $0.margin >= 0 })
+        }
+    }
+
     @Test("stays inside the nucleus, and never draws a suppressed token")
     func restricted() throws {
         var generator = try generator()

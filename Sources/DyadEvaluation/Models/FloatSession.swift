@@ -30,8 +30,12 @@ public final class FloatSession: TokenSession {
     /// Forgets all but the first `count` tokens.
     public func truncate(to count: Int) { cache.truncate(to: count) }
 
-    /// Appends `tokens` and returns the logits behind the last, `[vocabulary]`, rounded to the scale 2⁻¹⁶ that a program's
-    /// logits have.
+    /// Logits rounded to the scale 2⁻¹⁶ that a program's have.
+    public static func rounded(_ logits: [Float]) -> [Int32] {
+        logits.map { Int32(clamping: Int64(($0 * 65536).rounded().clamped(to: -0x1p40...0x1p40))) }
+    }
+
+    /// Appends `tokens` and returns the logits behind the last, `[vocabulary]`, as ``rounded(_:)``.
     ///
     /// - Throws: ``DyadError``: (usage) for no token, (failed) where they do not fit, (mismatch) for an id outside the
     ///   vocabulary.
@@ -47,8 +51,7 @@ public final class FloatSession: TokenSession {
             return try withNoGrad {
                 let hidden = try decoder.hiddenStates([tokens], cache: cache)
                 let last = try hidden.narrow(1, start: tokens.count - 1, length: 1)
-                let logits = try decoder.finalLogits(last).to(.cpu, dtype: .float32).toArray(Float.self)
-                return logits.map { Int32(clamping: Int64(($0 * 65536).rounded().clamped(to: -0x1p40...0x1p40))) }
+                return Self.rounded(try decoder.finalLogits(last).to(.cpu, dtype: .float32).toArray(Float.self))
             }
         } catch let error as DyadError {
             throw error

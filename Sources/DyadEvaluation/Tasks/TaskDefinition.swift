@@ -77,18 +77,7 @@ public struct TaskDefinition: Sendable {
                 remedy: "Use a larger --limit.")
         }
         let path = (folder.hasSuffix("/") ? folder : folder + "/") + file
-        let content = try open(path)
-        defer { withExtendedLifetime(content) {} }
-        var rows: [TaskRow] = []
-        var (start, line) = (0, 1)
-        while start < content.count, rows.count < limit ?? .max {
-            let end = content.bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? content.count
-            let bytes = UnsafeRawBufferPointer(rebasing: content.bytes[start..<end])
-            if !bytes.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) {
-                rows.append(try read(bytes, file: path, place: "line \(line)"))
-            }
-            (start, line) = (end + 1, line + 1)
-        }
+        let rows = try JSONLines.read(try open(path), file: path, limit: limit, row)
         guard !rows.isEmpty else {
             throw DyadError(
                 .malformed, file: path, found: "no row", expected: "one JSON object a line",
@@ -104,22 +93,6 @@ public struct TaskDefinition: Sendable {
             throw DyadError(
                 error.reason, file: path, found: error.found, expected: "the rows of \(name)",
                 remedy: "Give as --data the folder that holds \(file).")
-        }
-    }
-
-    private func read(_ bytes: UnsafeRawBufferPointer, file: String, place: String) throws(DyadError) -> TaskRow {
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw DyadError(
-                .malformed, file: file, subject: place, found: "bytes that are no UTF-8", expected: "text in UTF-8",
-                remedy: "Convert the file, for example with iconv.")
-        }
-        let value = try JSONValue.parse(text, file: file, subject: place)
-        do {
-            return try row(JSONField(value, file: file))
-        } catch {
-            var error = error
-            error.subject = [place, error.subject].compactMap { $0 }.joined(separator: ", ")
-            throw error
         }
     }
 }

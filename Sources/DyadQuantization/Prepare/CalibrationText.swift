@@ -55,35 +55,75 @@ public struct CalibrationText: Equatable, Sendable {
         }
     }
 
-    /// Reads a text file (`.jsonl`: one object a line, its `text` field; anything else: plain UTF-8) and tokenises it
-    /// without special tokens.
+    /// Reads a text file: plain UTF-8, tokenised without special tokens; or `.jsonl`, one object a line with `messages`,
+    /// `prompt` and `completion` (a request and its answer, where the model has a chat template), or `text`. Special tokens are those
+    /// that the template writes.
     public init(
         file: String, tokenizer: Tokenizer, samples: Int, length: Int
     ) throws(DyadError) {
-        guard let text = try FileBytes(file).text else {
-            throw DyadError(
-                .malformed, file: file, found: "bytes that are no UTF-8", expected: "text in UTF-8",
-                remedy: "Convert the file, for example with iconv.")
-        }
-        if file.hasSuffix(".jsonl") {
-            var documents: [String] = []
-            // Split as scalars: "\r\n" is one Character. Empty lines count, so that numbers are those of an editor.
-            let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
-            for (number, line) in lines.enumerated() where !line.allSatisfy(\.properties.isWhitespace) {
-                let value = try JSONValue.parse(String(line), file: file, subject: "line \(number + 1)")
-                guard let document = value["text"]?.string else {
-                    throw DyadError(
-                        .malformed, file: file, subject: "line \(number + 1)", found: "no string “text”",
-                        expected: "an object with a string “text” on every line", remedy: "Correct the line.")
-                }
-                documents.append(document)
+        let content = try FileBytes(file)
+        let tokens =
+            file.hasSuffix(".jsonl")
+            ? try Self.tokens(of: JSONLines.read(content, file: file, Document.init), tokenizer)
+            : tokenizer.encode(try Self.text(content, file), parseSpecial: false)
+        try self.init(tokens: tokens, samples: samples, length: length, file: file)
+    }
+
+    private static func text(_ content: FileBytes, _ file: String) throws(DyadError) -> String {
+        if let text = content.text { return text }
+        throw DyadError(
+            .malformed, file: file, found: "bytes that are no UTF-8", expected: "text in UTF-8",
+            remedy: "Convert the file, for example with iconv.")
+    }
+
+    /// What a line of a `.jsonl` file holds.
+    private enum Document {
+        case text(String)
+        case conversation(Conversation)
+        case completion(prompt: String, completion: String)
+
+        init(_ row: JSONField) throws(DyadError) {
+            let fields = try row.object()
+            if fields["messages"] != nil {
+                self = .conversation(try Conversation(row))
+            } else if fields["prompt"] != nil || fields["completion"] != nil {
+                self = .completion(
+                    prompt: try row.member("prompt").string(), completion: try row.member("completion").string())
+            } else if fields["text"] != nil {
+                self = .text(try row.member("text").string())
+            } else {
+                throw DyadError(
+                    .malformed, file: row.file, found: "none of “messages”, “prompt” and “text”",
+                    expected: "an object with one of them on every line", remedy: "Correct the line.")
             }
-            try self.init(
-                tokens: tokenizer.encode(documents.joined(separator: "\n\n"), parseSpecial: false), samples: samples,
-                length: length, file: file)
-        } else {
-            try self.init(
-                tokens: tokenizer.encode(text, parseSpecial: false), samples: samples, length: length, file: file)
         }
+    }
+
+    /// The tokens of all documents one behind the other; texts that follow each other are one text.
+    private static func tokens(of documents: [Document], _ tokenizer: Tokenizer) throws(DyadError) -> [Int32] {
+        var tokens: [Int32] = []
+        var texts: [String] = []
+        func flush() {
+            if !texts.isEmpty { tokens += tokenizer.encode(texts.joined(separator: "\n\n"), parseSpecial: false) }
+            texts = []
+        }
+        for document in documents {
+            switch document {
+            case .text(let text): texts.append(text)
+            case .completion(let prompt, let completion) where tokenizer.chatTemplateSource == nil:
+                texts.append(prompt + completion)
+            case .completion(let prompt, let completion):
+                flush()
+                let conversation = Conversation([
+                    ChatMessage(role: "user", content: prompt), ChatMessage(role: "assistant", content: completion),
+                ])
+                tokens += try tokenizer.tokens(of: conversation).ids
+            case .conversation(let conversation):
+                flush()
+                tokens += try tokenizer.tokens(of: conversation).ids
+            }
+        }
+        flush()
+        return tokens
     }
 }

@@ -24,15 +24,12 @@ public struct ConversationScript: Equatable, Sendable {
 
     /// Stand where the contents do; no template writes them.
     private static let marks = ["dyad:request", "dyad:answer", "dyad:next"]
-    /// Templates that write the date get this one, since calibration text must not change from day to day.
-    private static let date = Date(timeIntervalSince1970: 1_767_268_800)
-
     /// The parts of the tokenizer's own template; nil for a model without one, or whose template does not write a plain
     /// conversation of user and assistant from front to back.
     public init?(tokenizer: Tokenizer) {
         let messages = zip(["user", "assistant", "user"], Self.marks).map { ChatMessage(role: $0, content: $1) }
         guard tokenizer.chatTemplateSource != nil,
-            let text = try? tokenizer.renderChat(messages, now: Self.date).text
+            let text = try? tokenizer.renderChat(messages, now: Conversation.date).text
         else { return nil }
         var (parts, rest): ([[Int32]], Substring) = ([], text[...])
         for mark in Self.marks {

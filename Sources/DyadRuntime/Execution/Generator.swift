@@ -24,6 +24,15 @@ public final class Generator {
             self.sampling = sampling
             self.stopIDs = stopIDs
         }
+
+        /// Refuses what no generation can keep to; ``Sampler/init(_:)`` checks the sampling.
+        public func check() throws(DyadError) {
+            guard maximumTokens >= 0 else {
+                throw DyadError(
+                    .usage, subject: "max-tokens", found: "\(maximumTokens)", expected: "0 or more",
+                    remedy: "Choose a larger number.")
+            }
+        }
     }
 
     /// Why the text ended.
@@ -74,11 +83,7 @@ public final class Generator {
     public func generate(
         _ prompt: [Int32], options: Options = Options(), receive: (String) throws(DyadError) -> Bool = { _ in true }
     ) throws(DyadError) -> Result {
-        guard options.maximumTokens >= 0 else {
-            throw DyadError(
-                .usage, subject: "max-tokens", found: "\(options.maximumTokens)", expected: "0 or more",
-                remedy: "Choose a larger number.")
-        }
+        try options.check()
         var sampler = try Sampler(options.sampling)
         let prefix = session.prefixTokens
         let dropped = prompt.starts(with: prefix) ? prefix.count : 0
