@@ -153,17 +153,18 @@ static void check_attention(void) {
       {2, 2, 0, 5, 5}, {6, 10, 1, 17, 3}, {10, 6, 3, 70, 9}, {64, 64, 2, 130, 1}, {20, 33, 0, 64, 16}, {4, 16, 4, 200, 7}};
   for (size_t shape = 0; shape < sizeof shapes / sizeof *shapes; shape++)
     for (int32_t form = DYAD_SOFTMAX; form <= DYAD_LATE_DIVISION_16; form++)
-      for (int watched = 0; watched < 2; watched++) {
+      for (int kind = 0; kind < 4; kind++) {
+        const int watched = kind % 2, wide = kind / 2;
         const size_t dimension = shapes[shape][0], values = shapes[shape][1], prefix = shapes[shape][2];
         const size_t columns = shapes[shape][3], tokens = shapes[shape][4], groups = 2, group = 1 + shape % 3;
         const size_t heads = groups * group, padded = (columns + 63) / 64 * 64, position = columns - tokens;
         const dyad_attention attention = {
             .heads = heads, .group = group, .dimension = dimension, .value_dimension = values, .prefix = prefix, .form = form,
-            .query_zero = 120, .score = {1 << 30, 34}, .score_zero = 32768, .exponent = {1660000000, 15},
+            .query = {wide ? DYAD_U16 : DYAD_U8, wide ? 32768 : 120}, .score = {1 << 30, 34}, .score_zero = 32768, .exponent = {1660000000, 15},
             .cap = {format(DYAD_U16), format(DYAD_U16), {1 << 30, 16}, {1 << 30, 45}, shape % 2 == 1 ? tangents : NULL},
             .value = {1000000007 >> (form == DYAD_SOFTMAX ? 0 : 1), form == DYAD_SOFTMAX ? 44 : 28}, .output = format(DYAD_U8)};
         uint8_t *keys = input(columns * groups * dimension), *rows = input(columns * groups * values);
-        uint8_t *queries = input(tokens * heads * dimension);
+        const void *queries = input(tokens * heads * dimension * (wide ? 2 : 1));
         int8_t *prefix_values = filled(groups * prefix * values);
         const size_t bytes = tokens * heads * values, row = heads * tokens * columns;
         void *expected = NULL, *expected_masked = NULL;

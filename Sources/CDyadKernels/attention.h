@@ -6,7 +6,7 @@
 enum { VALUE_CHUNK = 8192 };  // columns whose products of bytes are summed in 32 bits
 
 typedef struct {
-  uint8_t *queries;         // [rows][padded dimension]
+  uint8_t *queries;         // [rows * query planes][padded dimension]
   uint16_t *scores;         // [rows][columns]
   uint8_t *weights;         // [rows * planes][columns]
   uint32_t *exponentials;   // [columns], softmax only
@@ -26,13 +26,16 @@ static inline size_t attention_planes(const dyad_attention *attention) {
   return attention->form == DYAD_LATE_DIVISION_8 ? 1 : 2;
 }
 
+static inline size_t query_planes(const dyad_attention *attention) { return attention->query.type == DYAD_U16 ? 2 : 1; }
+
 static inline attention_memory attention_layout(const dyad_attention *attention, size_t tokens, size_t columns,
                                                 void *scratch) {
   const size_t rows = attention->group * tokens;
   const size_t padded = (columns + 63) / 64 * 64;
   attention_memory memory;
   size_t used = 0;
-  memory.queries = take(scratch, &used, rows * ((attention->dimension + 3) / 4 * 4) + DYAD_READ_PADDING);
+  const size_t query_bytes = rows * query_planes(attention) * ((attention->dimension + 3) / 4 * 4);
+  memory.queries = take(scratch, &used, query_bytes + DYAD_READ_PADDING);
   memory.scores = take(scratch, &used, rows * padded * sizeof(uint16_t));
   memory.weights = take(scratch, &used, rows * attention_planes(attention) * padded + DYAD_READ_PADDING);
   memory.exponentials = take(scratch, &used, attention->form == DYAD_SOFTMAX ? padded * sizeof(uint32_t) : 0);
@@ -71,7 +74,7 @@ static inline uint64_t falling_exponential(int64_t difference, dyad_rescale resc
 
 static inline void score_rows(const dyad_attention *attention, const attention_memory *memory, const dyad_cache *keys,
                               size_t head, size_t rows, size_t columns, size_t padded) {
-  const size_t groups = (attention->dimension + 3) / 4, stride = groups * 4;
+  const size_t groups = (attention->dimension + 3) / 4, stride = groups * 4, planes = query_planes(attention);
   const int8_t *panels = keys->packed + head * (keys->columns / DYAD_BLOCK) * groups * 64;
   const int32_t *key_sums = keys->sums + head * keys->columns;
   const int32_t multiplier = (int32_t)attention->score.multiplier;
@@ -79,16 +82,20 @@ static inline void score_rows(const dyad_attention *attention, const attention_m
   const int64_t half = (int64_t)1 << (shift - 1), zero = attention->score_zero;
   int32_t sums[TILE_ROWS * TILE_CHANNELS], offsets[TILE_CHANNELS];
   for (size_t column = 0; column < columns; column += TILE_CHANNELS) {
-    for (size_t c = 0; c < TILE_CHANNELS; c++) offsets[c] = -attention->query_zero * key_sums[column + c];
-    for (size_t row = 0; row < rows; row += TILE_ROWS) {
-      const size_t count = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
-      product_8(memory->queries + row * stride, stride, count, panels + column * groups * 4, groups, groups * 64,
-                TILE_BLOCKS, sums);
+    for (size_t c = 0; c < TILE_CHANNELS; c++) offsets[c] = -attention->query.zero * key_sums[column + c];
+    for (size_t row = 0; row < rows; row += TILE_ROWS / planes) {
+      const size_t count = rows - row < TILE_ROWS / planes ? rows - row : TILE_ROWS / planes;
+      product_8(memory->queries + row * planes * stride, stride, count * planes, panels + column * groups * 4, groups,
+                groups * 64, TILE_BLOCKS, sums);
       for (size_t r = 0; r < count; r++) {
         uint16_t *restrict scores = memory->scores + (row + r) * padded + column;
-        const int32_t *restrict line = sums + r * TILE_CHANNELS;
+        int32_t *restrict line = sums + r * planes * TILE_CHANNELS;
+        // The sum fits 32 bits, its parts may not: unsigned arithmetic wraps around.
+        if (planes == 2)
+          for (size_t c = 0; c < TILE_CHANNELS; c++)
+            line[c] = (int32_t)((uint32_t)line[c] + 256 * (uint32_t)line[TILE_CHANNELS + c]);
         for (size_t c = 0; c < TILE_CHANNELS; c++) {
-          const int64_t sum = (int32_t)(line[c] + offsets[c]);
+          const int64_t sum = (int32_t)((uint32_t)line[c] + (uint32_t)offsets[c]);
           scores[c] = (uint16_t)dyad_clamp(zero + ((sum * multiplier + half) >> shift), 0, UINT16_MAX);
         }
       }
@@ -248,7 +255,7 @@ static void rows_soft_cap(const dyad_soft_cap *cap, const void *x, size_t total,
 
 static void attention_tile(const dyad_attention *attention, const dyad_cache *keys, const dyad_cache *values,
                            const int8_t *prefix_values, size_t group, size_t first_token, size_t tokens, size_t column,
-                           const uint8_t *queries, void *output, void *scratch, const dyad_attention_watch *watch) {
+                           const void *queries, void *output, void *scratch, const dyad_attention_watch *watch) {
   const size_t members = attention->group, rows = members * tokens, first_head = group * members;
   const size_t key_head = first_head / (attention->heads / keys->heads);
   const size_t value_head = first_head / (attention->heads / values->heads);
@@ -258,8 +265,18 @@ static void attention_tile(const dyad_attention *attention, const dyad_cache *ke
   const size_t stride = (attention->dimension + 3) / 4 * 4, width = (attention->value_dimension + 15) / 16 * 16;
   for (size_t row = 0; row < rows; row++) {
     const size_t place = (first_token + row / members) * attention->heads + first_head + row % members;
-    memset(memory.queries + row * stride + stride - 4, 0, 4);
-    memcpy(memory.queries + row * stride, queries + place * attention->dimension, attention->dimension);
+    uint8_t *restrict low = memory.queries + row * query_planes(attention) * stride, *restrict high = low + stride;
+    memset(low + stride - 4, 0, 4);
+    if (attention->query.type == DYAD_U8) {
+      memcpy(low, (const uint8_t *)queries + place * attention->dimension, attention->dimension);
+      continue;
+    }
+    memset(high + stride - 4, 0, 4);
+    const uint16_t *wide = (const uint16_t *)queries + place * attention->dimension;
+    for (size_t c = 0; c < attention->dimension; c++) {
+      low[c] = (uint8_t)wide[c];
+      high[c] = (uint8_t)(wide[c] >> 8);
+    }
   }
   score_rows(attention, &memory, keys, key_head, rows, columns, padded);
   for (size_t row = 0; row < rows; row++) {

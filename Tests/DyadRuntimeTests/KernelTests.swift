@@ -187,8 +187,14 @@ import Testing
 
     // MARK: Attention over many columns
 
-    @Test(arguments: sets, [DYAD_LATE_DIVISION_8.rawValue, DYAD_LATE_DIVISION_16.rawValue, DYAD_SOFTMAX.rawValue])
-    func attentionOverMoreColumnsThanOneChunkIsExact(_ set: String, _ form: UInt32) throws {
+    static let attentionForms = [DYAD_LATE_DIVISION_8, DYAD_LATE_DIVISION_16, DYAD_SOFTMAX].flatMap { form in
+        [(form.rawValue, false), (form.rawValue, true)]
+    }
+
+    @Test(arguments: sets, attentionForms)
+    func attentionOverMoreColumnsThanOneChunkIsExact(_ set: String, _ kind: (form: UInt32, hasWideQueries: Bool)) throws
+    {
+        let form = kind.form
         var generator = SeededGenerator(seed: 77)
         let kernels = try table(set)
         let (dimension, prefix, columns, tokens) = (10, 3, 8300, 3)
@@ -196,7 +202,13 @@ import Testing
         let position = columns - tokens
         let keys = bytes(columns * dimension, &generator)
         let values = bytes(columns * dimension, &generator)
-        let queries = bytes(tokens * heads * dimension, &generator) + [UInt8](repeating: 0, count: 64)
+        let narrow = bytes(tokens * heads * dimension, &generator) + [UInt8](repeating: 0, count: 64)
+        // Extremes too, beside what is as large as the narrow ones.
+        let wide = narrow.enumerated().map { index, byte in
+            index % 97 == 0 ? (index % 2 == 0 ? 0 : 65535) : UInt16(32768 - 120) + UInt16(byte)
+        }
+        let zero: Int64 = kind.hasWideQueries ? 32768 : 120
+        let queries = kind.hasWideQueries ? wide.map(Int64.init) : narrow.map(Int64.init)
         let padded = (columns + 63) / 64 * 64
         var keyMemory = [Int8](repeating: 0, count: dyad_key_cache_bytes(1, dimension, padded))
         var sums = [Int32](repeating: 0, count: padded)
@@ -210,7 +222,9 @@ import Testing
             shift: form == DYAD_SOFTMAX.rawValue ? 44 : 28)
         var attention = dyad_attention(
             heads: heads, group: heads, dimension: dimension, value_dimension: dimension, prefix: prefix,
-            form: Int32(bitPattern: form), query_zero: 120, score: score, score_zero: 32768, cap: dyad_soft_cap(),
+            form: Int32(bitPattern: form),
+            query: dyad_format(type: int32(kind.hasWideQueries ? DYAD_U16 : DYAD_U8), zero: Int32(zero)), score: score,
+            score_zero: 32768, cap: dyad_soft_cap(),
             exponent: exponent,
             value: rho, output: dyad_format(type: int32(DYAD_U8), zero: 128))
         var y = [UInt8](repeating: 0, count: tokens * heads * dimension)
@@ -229,15 +243,18 @@ import Testing
                     kernels.append_keys(&keyCache, Array(keys[(4099 * dimension)...]), columns - 4099, 4099)
                     kernels.append_values(&valueCache, values, 4099, 0)
                     kernels.append_values(&valueCache, Array(values[(4099 * dimension)...]), columns - 4099, 4099)
-                    kernels.attention(
-                        &attention, &keyCache, &valueCache, prefixValues, 0, 0, tokens, position, queries, &y, &scratch,
-                        nil)
+                    func attend(_ queries: UnsafeRawPointer?) {
+                        kernels.attention(
+                            &attention, &keyCache, &valueCache, prefixValues, 0, 0, tokens, position, queries, &y,
+                            &scratch, nil)
+                    }
+                    if kind.hasWideQueries { attend(wide) } else { attend(narrow) }
                 }
             }
         }
         for token in 0..<tokens {
             for head in 0..<heads {
-                let query = queries[((token * heads + head) * dimension)...].prefix(dimension).map { Int64($0) - 120 }
+                let query = queries[((token * heads + head) * dimension)...].prefix(dimension).map { $0 - zero }
                 let visible = position + token + 1
                 let scores = (0..<visible).map { column -> Int64 in
                     let sum = (0..<dimension).reduce(Int64(0)) {

@@ -115,7 +115,7 @@ typedef struct {
   size_t value_dimension;  // of values
   size_t prefix;           // constant columns in front
   int32_t form;            // a dyad_attention_form
-  int32_t query_zero;      // queries are u8
+  dyad_format query;       // DYAD_U8, or DYAD_U16 with at most DYAD_WIDE_QUERY channels of a head
   dyad_rescale score;      // to u16
   int32_t score_zero;
   dyad_soft_cap cap;       // of the scores, before the mask
@@ -123,6 +123,9 @@ typedef struct {
   dyad_rescale value;      // softmax: of P.V; late division: rho
   dyad_format output;
 } dyad_attention;
+
+// Channels of a head over which products of u16 queries with s8 keys sum to 32 bits.
+enum { DYAD_WIDE_QUERY = 256 };
 
 // Where every intermediate goes when someone watches; all pointers may be null.
 // Rows are [head][token] with a stride of `context` columns (`prefix` for the weights); columns past `context` are not written.
@@ -224,7 +227,7 @@ typedef struct {
   // token t stands at column `column + t`. prefix_values: s8 [value head][prefix][value_dimension].
   void (*attention)(const dyad_attention *attention, const dyad_cache *keys, const dyad_cache *values,
                     const int8_t *prefix_values, size_t group, size_t first_token, size_t tokens, size_t column,
-                    const uint8_t *queries, void *output, void *scratch, const dyad_attention_watch *watch);
+                    const void *queries, void *output, void *scratch, const dyad_attention_watch *watch);
 
   void (*embed)(const dyad_embed *embed, const int32_t *tokens, size_t rows, void *y);
   void (*rms_norm)(const dyad_normalization *norm, const void *x, size_t runs, void *y);

@@ -7,12 +7,15 @@ import DyadFormats
 extension Operation {
     /// A product with a cache.
     ///
-    /// `queryKey`: queries u8 `[tokens, heads · d]` with K: scores `[heads, tokens, context]`, times `factor` (1/√d as float32).
+    /// `queryKey`: queries u8, or u16 with zero point 32768 and d ≤ 256, `[tokens, heads · d]` with K: scores `[heads, tokens, context]`, times `factor` (1/√d as float32).
     /// `weightedValues`: probabilities u16 `[heads, tokens, context]` with V: `[tokens, heads · d]`; `factor` is 1.
     /// Query head h reads key/value head `h / (heads / keyValueHeads)`.
     public struct Matmul: Equatable, Sendable {
         /// With keys to scores, or with values to the attention's output.
         public enum Form: String, Codable, Sendable { case queryKey, weightedValues }
+        /// Channels of a head whose queries may be u16.
+        public static let widestHead = 256
+
         /// Which product.
         public var form: Form
         /// The tensor it reads.
@@ -61,7 +64,15 @@ extension Operation.Matmul: OperationDefinition {
             let width = try validator.activation(input)
             let cache = try validator.readableCache(cache)
             let type = validator.graph.tensors[input].type
-            guard type == .u8 else { throw validator.failure("\(type) queries", "u8") }
+            guard type == .u8 || type == .u16 else { throw validator.failure("\(type) queries", "u8 or u16") }
+            // Σ q·k then fits 32 bits, which kernels rely on.
+            guard type == .u8 || validator.graph.tensors[input].encoding.zeroPoint == 32768 else {
+                throw validator.failure("u16 queries with another zero point", "32768")
+            }
+            guard type == .u8 || cache.headDimension <= Self.widestHead else {
+                throw validator.failure(
+                    "u16 queries of \(cache.headDimension) channels a head", "at most \(Self.widestHead), or u8")
+            }
             guard width % cache.headDimension == 0 else {
                 throw validator.failure("\(width) query channels", "a multiple of \(cache.headDimension)")
             }
@@ -120,7 +131,7 @@ extension Operation.Matmul: OperationDefinition {
         }
     }
 
-    /// Σ q·(k − 128), at most 255 · 128 · headDimension.
+    /// Σ q·(k − 128), at most 255 · 128 · headDimension, or 2¹⁵ · 128 · 256 for u16 queries.
     private static func dot(_ query: [Int16], _ columns: [UInt8], at key: Int) -> Int32 {
         columns.withUnsafeBufferPointer { columns in
             query.withUnsafeBufferPointer { query in

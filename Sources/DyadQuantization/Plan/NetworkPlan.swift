@@ -64,8 +64,10 @@ struct NetworkPlan {
             .observed(.centred16)
         case .kRotated, .vOutput: .observed(.centred8)
         case .product where hasOnlineRotation: .observed(.centred16)
-        case .qRotated: .observed(.unsigned8)
-        case .attentionNormOutput, .feedForwardNormOutput, .finalNormOutput, .qOutput, .kOutput, .qNormOutput,
+        // Wider heads than the kernels' sums hold stay at 8 bit.
+        case .qRotated where configuration.headDimension > Operation.Matmul.widestHead: .observed(.unsigned8)
+        case .qRotated, .attentionNormOutput, .feedForwardNormOutput, .finalNormOutput, .qOutput, .kOutput,
+            .qNormOutput,
             .kNormOutput, .attentionOutput, .gateOutput, .upOutput, .activationOutput, .product, .downInput:
             .observed(promotable(key))
         case .exponentials: .fixed(Encoding(scale: 1 / exponentialUnit, zeroPoint: 0), exponentialType)
@@ -122,7 +124,7 @@ struct NetworkPlan {
                     expected:
                         "a pattern of 4-bit weights, or of activation tensors that may be 16 bit, as layers.*.mlp.down_proj.input",
                     remedy:
-                        "Take the names from `dyad inspect` of a quantised file; keys, values and queries stay at 8 bit."
+                        "Take the names from `dyad inspect` of a quantised file; what the caches hold stays at 8 bit."
                 )
             }
         }

@@ -78,10 +78,11 @@ extension Transform {
         if smoothing.sites.contains(.queryKey), !configuration.queryKeyNorm,
             let query = magnitude(.qOutput), let key = magnitude(.kOutput)
         {
-            // Scores are unchanged when q is divided and k multiplied by s = √(amax q / amax k).
-            let queries = try query.to(.float64).reshape([groups, share, size]).amax([1])
-            let ratio = try (queries.clamp(1e-5, nil) / key.to(.float64).reshape([groups, size]).clamp(1e-5, nil))
-                .sqrt()
+            // Scores are unchanged when q is divided and k multiplied by s = amax(q)^(1−α) / amax(k)^α: with α = ½ both are balanced,
+            // with α = 1 all channels of k have one range, which is right where q has bits to spare.
+            let queries = try query.to(.float64).reshape([groups, share, size]).amax([1]).clamp(1e-5, nil)
+            let keys = try key.to(.float64).reshape([groups, size]).clamp(1e-5, nil)
+            let ratio = try queries.pow(1 - alpha) / keys.pow(alpha)
             let rotated = configuration.rotaryDimension
             let first = try ratio.narrow(1, start: 0, length: rotated / 2)
             let second = try ratio.narrow(1, start: rotated / 2, length: rotated / 2)

@@ -88,7 +88,7 @@ final class AttentionOperation: PlannedOperation, @unchecked Sendable {
                             frame.kernels.pointee.attention(
                                 attention, keys, values, prefixValues.elements(Int8.self), task % groups, first,
                                 min(tokensPerTask, frame.rows - first), frame.column,
-                                source.assumingMemoryBound(to: UInt8.self), target, frame.scratch[worker],
+                                UnsafeRawPointer(source), target, frame.scratch[worker],
                                 frame.isWatched ? watch : nil)
                         }
                     }

@@ -105,7 +105,7 @@ extension PlanBuilder {
         attention.parameters.heads = queries.width / cache.headDimension
         attention.parameters.dimension = cache.headDimension
         attention.parameters.prefix = graph.prefixTokens.count
-        attention.parameters.query_zero = queries.encoding.zeroPoint
+        attention.parameters.query = queries.format
         attention.parameters.score = multiplier.kernelRescale
         attention.parameters.score_zero = graph.tensors[source].encoding.zeroPoint
         attention.parameters.exponent =
