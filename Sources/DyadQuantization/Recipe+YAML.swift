@@ -82,6 +82,7 @@ extension Recipe {
             chosen.candidates = try section.strings("candidates") ?? []
             chosen.sixteenBitShare = try section.number("sixteen-bit-share", in: 0...1)
             chosen.weightBytes = try section.integer("weight-bytes", in: 0...Int.max)
+            chosen.weightGrowth = try section.number("weight-growth", in: 1...2)
             chosen.latency = try section.number("latency", in: 1...1000)
             try section.finish()
             allocation = chosen

@@ -56,6 +56,7 @@ private func sensitivity(
         ]
         let chosen = allocation { $0.weightBytes = 1030 }.chosen(from: weights, bytes: 1000, cycles: 1)
         #expect(chosen.map(\.tensor) == ["small", "next"])
+        #expect(allocation { $0.weightGrowth = 1.03 }.chosen(from: weights, bytes: 1000, cycles: 1) == chosen)
         #expect(allocation { $0.weightBytes = 900 }.chosen(from: weights, bytes: 1000, cycles: 1).isEmpty)
     }
 
@@ -68,7 +69,7 @@ private func sensitivity(
         let allocation = try #require(try Recipe(yaml: yaml, file: "r.yaml").allocation)
         #expect(allocation.measure == .relativeError && allocation.candidates == ["layers.*.mlp.down_proj.input"])
         #expect(allocation.sixteenBitShare == 0.1 && allocation.latency == 1.2 && allocation.weightBytes == nil)
-        for wrong in ["sixteen-bit-share: 1.5", "latency: 0.9", "measure: guess", "more: 1"] {
+        for wrong in ["sixteen-bit-share: 1.5", "latency: 0.9", "weight-growth: 0.9", "measure: guess", "more: 1"] {
             #expect(throws: DyadError.self) {
                 try Recipe(yaml: "name: x\nsummary: y\nallocation: { \(wrong) }", file: "r.yaml")
             }

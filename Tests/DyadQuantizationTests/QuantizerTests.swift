@@ -92,6 +92,14 @@ import Testing
             Case("16-bit inputs of down_proj and o_proj") {
                 $0.promote = ["layers.*.mlp.product", "layers.*.self_attn.output", "layers.0.mlp.gate_proj.output"]
             },
+            Case("16-bit queries", limit: 0.01) {
+                $0.promote = [
+                    "layers.*.self_attn.q_proj.output", "layers.*.self_attn.k_proj.output",
+                    "layers.*.self_attn.q_rotated",
+                    "norm.output",
+                ]
+                $0.smoothing = .init(alpha: 1, sites: [.queryKey])
+            },
             Case("percentile") { $0.activations.range = .percentile },
             Case("every smoothing") {
                 $0.smoothing = .init(alpha: 0.5, sites: Set(Recipe.Smoothing.Site.allCases))

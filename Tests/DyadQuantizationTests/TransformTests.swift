@@ -32,6 +32,9 @@ import Testing
             Switch("up-down") { $0.smoothing = smoothing([.upDown]) },
             Switch("value-output") { $0.smoothing = smoothing([.valueOutput]) },
             Switch("query-key") { $0.smoothing = smoothing([.queryKey]) },
+            Switch("query-key and value-output, α = 1") {
+                $0.smoothing = .init(alpha: 1, sites: [.queryKey, .valueOutput])
+            },
             Switch("R2") { $0.rotation.values = true },
             Switch("R4") { $0.rotation.online = true },
             Switch("all but R1") {
@@ -96,6 +99,23 @@ import Testing
         shape: Shape, change: Switch
     ) throws {
         try expectEqualFunction(shape, change)
+    }
+
+    /// With α = 1 all rotary pairs of the keys get one range.
+    @Test func queryKeyScalingWithAlphaOneEvensOutTheKeys() throws {
+        func spread(_ smoothing: Recipe.Smoothing?) throws -> Double {
+            let decoder = try transformed(
+                try tinyDecoder(Shape.rms[0]), Switch("keys") { $0.smoothing = smoothing }.recipe)
+            let magnitudes = Transform.ChannelMagnitudes()
+            for window in windows.calibration {
+                _ = try withNoGrad { try decoder.hiddenStates([window], cache: nil, visitor: magnitudes) }
+            }
+            let values = try #require(magnitudes.values[SiteKey(.kOutput, layer: 0)]).toArray(Float.self)
+            return Double((values.max() ?? 0) / max(values.min() ?? 0, 1e-9))
+        }
+        let (before, balanced) = (try spread(nil), try spread(.init(alpha: 0.5, sites: [.queryKey])))
+        let even = try spread(.init(alpha: 1, sites: [.queryKey]))
+        #expect(even < 0.8 * before && even < balanced)
     }
 
     @Test(arguments: Shape.all) func foldedNormsKeepTheLogitsAndHaveNoGain(shape: Shape) throws {

@@ -44,11 +44,18 @@ public struct Allocation: Equatable, Sendable {
     public var sixteenBitShare: Double?
     /// Bytes that all integer weights may take together; nil for no 8-bit weights among 4-bit ones.
     public var weightBytes: Int?
+    /// The same relative to nothing promoted, from 1, where no number of bytes is given.
+    public var weightGrowth: Double?
     /// The estimated cycles of a token that are permitted, relative to no promotion at all, from 1; nil for no limit.
     public var latency: Double?
 
     /// Creates an allocation that permits nothing.
     public init() {}
+
+    /// Bytes that all integer weights may take together, which take `bytes` with nothing promoted.
+    func limit(bytes: Int) -> Int? {
+        weightBytes ?? weightGrowth.map { Int((Double(bytes) * $0).rounded(.down)) }
+    }
 
     /// Chooses tensors greedily, the most worth for its largest share of a budget first; what does not fit is passed over.
     ///
@@ -61,7 +68,7 @@ public struct Allocation: Equatable, Sendable {
     func chosen(from tensors: [Sensitivity], bytes: Int, cycles: Int) -> [Sensitivity] {
         let sites = tensors.count { !$0.isWeight }
         var siteBudget = Int((Double(sites) * (sixteenBitShare ?? 0)).rounded(.down))
-        var byteBudget = weightBytes.map { max($0 - bytes, 0) } ?? 0
+        var byteBudget = limit(bytes: bytes).map { max($0 - bytes, 0) } ?? 0
         var cycleBudget = latency.map { ($0 - 1) * Double(cycles) } ?? .infinity
         let (allSites, allBytes, allCycles) = (siteBudget, byteBudget, cycleBudget)
         func worth(_ tensor: Sensitivity) -> Double {
