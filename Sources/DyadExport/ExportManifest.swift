@@ -28,7 +28,7 @@ struct ExportPiece {
             for: target)
         let entry = ExportReport.Graph(
             file: file, shape: shape, part: part, nodes: graph.nodes.count, encodings: try graph.encodingCount(),
-            rewrites: rewrites)
+            products: graph.products, rewrites: rewrites)
         return (graph, entry)
     }
 }

@@ -62,6 +62,8 @@ public struct ExportReport: Sendable {
         public var nodes: Int
         /// Values and constants with an encoding, biases included: all but float gains, indices and conditions.
         public var encodings: Int
+        /// Multiply-accumulates of a step's matrix products, and those of them that read 16-bit values.
+        public var products: (all: Int, wide: Int)
         /// What the target's rules changed, one sentence each.
         public var rewrites: [String]
     }
@@ -84,6 +86,8 @@ public struct ExportReport: Sendable {
                                     ("file", .string(graph.file)), ("tokens", .integer(graph.shape.tokens)),
                                     ("context", .integer(graph.shape.context)), ("nodes", .integer(graph.nodes)),
                                     ("encodings", .integer(graph.encodings)),
+                                    ("multiply_accumulates", .integer(graph.products.all)),
+                                    ("with_16_bit_inputs", .integer(graph.products.wide)),
                                     ("rewrites", .array(graph.rewrites.map(JSONValue.string))),
                                 ]))
                         })

@@ -1,3 +1,4 @@
+import DyadEvaluation
 import DyadExport
 import DyadFormats
 import DyadGraph
@@ -118,6 +119,10 @@ extension ExportJob.Result {
             lines.append(
                 "\(graph.file): \(graph.shape.tokens) tokens of \(graph.shape.context), \(graph.nodes) operations, "
                     + "\(graph.encodings) encodings")
+            let (all, wide) = (Double(graph.products.all), Double(graph.products.wide))
+            lines.append(
+                "  \(text(all / 1e6, 1)) million multiply-accumulates, \(text(100 * wide / max(all, 1), 1)) % of them with 16-bit inputs"
+            )
             lines += graph.rewrites.map { "  \($0)" }
         }
         lines += compiled.flatMap(\.graphs).map { "\(output)/\($0.file): \($0.summary)" }

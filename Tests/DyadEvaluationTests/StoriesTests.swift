@@ -51,7 +51,10 @@ import Testing
             let given = program.graph.prefixTokens == [1] ? 1 : 0
             let written = try greedyTokens(program, prompt: [1] + float[..<given], count: 48 - given)
             let agreeing = zip(written, float[given...]).prefix { $0 == $1 }.count
-            #expect(agreeing >= 20)
+            // Where a story parts is a near-tie of two words; how near the two models are, KL says.
+            #expect(agreeing >= 16)
+            let divergence = try #require(report.integer.comparison).meanKL
+            #expect(recipe == "rtn-w8a8" || divergence < 0.04, "\(divergence)")
             // Min–max ranges grow with the text they have seen.
             #expect(report.integer.perplexity < (recipe == "rtn-w8a8" ? 1.1 : 1.05) * report.folded.perplexity)
             #expect(abs(report.integer.perplexity / report.simulated.perplexity - 1) < 0.005)
@@ -154,7 +157,7 @@ import Testing
     }
 
     @Test func aRotationAtRunTimeIsNoGGUF() throws {
-        try quantized("static-w8a8", samples: 4) { _, program, report in
+        try quantized("static-w4a8", samples: 4) { _, program, report in
             let error = #expect(throws: DyadError.self) {
                 _ = try GGUFExporter(template: "none.gguf").export(
                     program, from: ExportSource(path: report.output), to: "/dev/null/none")

@@ -115,6 +115,17 @@ public struct StaticGraph: Sendable {
     /// What the real values of a tensor of the integer graph are multiplied by here, its integers being the same: 1/√d of queries.
     package var factors: [String: Float] = [:]
 
+    /// Multiply-accumulates of the matrix products of a step, and how many of them read 16-bit values: on HTP those take twice as long.
+    var products: (all: Int, wide: Int) {
+        nodes.reduce((0, 0)) { sum, node in
+            let (left, right) = (values[node.inputs[0]], node.inputs.count > 1 ? values[node.inputs[1]] : nil)
+            guard node.operation == .fullyConnected || node.operation == .matmul, let right else { return sum }
+            let count = values[node.output].shape.reduce(1, *) * (left.shape.last ?? 1)
+            let isWide = [left, right].contains { [.u16, .i16].contains($0.type.integerType) }
+            return (sum.0 + count, sum.1 + (isWide ? count : 0))
+        }
+    }
+
     /// The value of a name. Linear.
     public func value(named name: String) -> ValueID? { values.firstIndex { $0.name == name } }
 }

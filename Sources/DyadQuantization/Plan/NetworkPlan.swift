@@ -116,7 +116,8 @@ struct NetworkPlan {
             guard
                 weights.contains(where: { Recipe.matches($0.name, [pattern]) })
                     || SiteKey.all(layers: layers).contains(where: {
-                        Recipe.matches($0.name, [pattern]) && canPromote($0)
+                        // A recipe serves wide heads too, whose queries then stay as they are.
+                        Recipe.matches($0.name, [pattern]) && (canPromote($0) || $0.site == .qRotated)
                     })
             else {
                 throw DyadError(
