@@ -85,8 +85,9 @@ public struct Writer {
         _ progress: ProgressReporter?
     ) throws -> [String] {
         try options.check()
+        guard prompts.allSatisfy({ !$0.isEmpty }) else { throw DyadError.emptyPrompt() }
         let longest = prompts.map(\.count).max() ?? 0
-        guard longest + options.maximumTokens <= context else {
+        guard options.maximumTokens <= context - longest else {
             throw DyadError(
                 .mismatch, file: path, subject: "context",
                 found: "a conversation of \(longest) tokens and an answer of \(options.maximumTokens)",

@@ -134,6 +134,15 @@ struct PipelineTests {
         #expect(itself["answers"]?["equal"]?.integer == 1 && itself["answers"]?["count"]?.integer == 1)
         #expect(itself["conversations"]?["mean_kl"]?.double ?? 1 < 1e-6)
 
+        // Lengths beyond any context are refused, not added up.
+        for arguments in [
+            ["generate", model, "--conversations", asking, "--max-tokens", "\(Int.max)"],
+            ["evaluate", program, "--conversations", all, "--reference", model, "--answer-tokens", "\(Int.max)"],
+        ] {
+            let outcome = try Command(arguments).outcome()
+            #expect((1..<100).contains(outcome.status) && outcome.errors.contains("\(Int.max)"), "\(outcome.errors)")
+        }
+
         let mixed = folder + "/mixed.jsonl"
         try write(
             answered.output + (0..<40).map { #"{"text": "Line \#($0) of a text."}"# }.joined(separator: "\n")

@@ -115,7 +115,7 @@ typedef struct {
   size_t value_dimension;  // of values
   size_t prefix;           // constant columns in front
   int32_t form;            // a dyad_attention_form
-  dyad_format query;       // DYAD_U8, or DYAD_U16 with at most DYAD_WIDE_QUERY channels of a head
+  dyad_format query;       // DYAD_U8, or DYAD_U16 with a dimension of at most 256: sums fit 32 bits
   dyad_rescale score;      // to u16
   int32_t score_zero;
   dyad_soft_cap cap;       // of the scores, before the mask
@@ -123,9 +123,6 @@ typedef struct {
   dyad_rescale value;      // softmax: of P.V; late division: rho
   dyad_format output;
 } dyad_attention;
-
-// Channels of a head over which products of u16 queries with s8 keys sum to 32 bits.
-enum { DYAD_WIDE_QUERY = 256 };
 
 // Where every intermediate goes when someone watches; all pointers may be null.
 // Rows are [head][token] with a stride of `context` columns (`prefix` for the weights); columns past `context` are not written.

@@ -1,4 +1,5 @@
 import DyadFormats
+import DyadRuntime
 import DyadTokenizer
 import DyadTransformer
 
@@ -22,10 +23,12 @@ public struct ConversationScorer {
         for (place, conversation) in conversations {
             do throws(DyadError) {
                 let tokens = try tokenizer.tokens(of: conversation).dropping(prefix: prefix)
-                let needed = tokens.ids.count + (conversation.isAnswered ? 0 : answerTokens)
-                guard needed <= maximumTokens else {
+                let room = conversation.isAnswered ? 0 : answerTokens
+                guard !tokens.ids.isEmpty else { throw .emptyPrompt() }
+                guard room <= maximumTokens - tokens.ids.count else {
                     throw DyadError(
-                        .mismatch, found: "\(needed) tokens" + (conversation.isAnswered ? "" : " with the answer"),
+                        .mismatch,
+                        found: "\(tokens.ids.count) tokens" + (room > 0 ? " and an answer of \(room)" : ""),
                         expected: "at most \(maximumTokens), the model's context",
                         remedy: "Quantise with a larger --context, or leave the conversation out.")
                 }

@@ -118,10 +118,10 @@ public struct StaticGraph: Sendable {
     /// Multiply-accumulates of the matrix products of a step, and how many of them read 16-bit values: on HTP those take twice as long.
     var products: (all: Int, wide: Int) {
         nodes.reduce((0, 0)) { sum, node in
-            let (left, right) = (values[node.inputs[0]], node.inputs.count > 1 ? values[node.inputs[1]] : nil)
-            guard node.operation == .fullyConnected || node.operation == .matmul, let right else { return sum }
-            let count = values[node.output].shape.reduce(1, *) * (left.shape.last ?? 1)
-            let isWide = [left, right].contains { [.u16, .i16].contains($0.type.integerType) }
+            guard node.operation == .fullyConnected || node.operation == .matmul else { return sum }
+            let factors = node.inputs.prefix(2).map { values[$0] }
+            let count = values[node.output].shape.reduce(1, *) * (factors[0].shape.last ?? 1)
+            let isWide = factors.contains { [.u16, .i16].contains($0.type.integerType) }
             return (sum.0 + count, sum.1 + (isWide ? count : 0))
         }
     }
